@@ -1,0 +1,133 @@
+"""The error classes, and which of them leave a rollout unmeasured and which mean it is broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Outcome: TypeAlias = Literal["unmeasured", "broken"]
+
+
+class Error(Exception):
+    """An error of a rollout that its environment or its client foresaw."""
+
+
+class ModelError(Error):
+    """The provider or the network failed to answer a request, after its retries.
+
+    `requests` counts the HTTP requests that were sent, retries included.
+    """
+
+    requests: int = 1
+
+
+class InvalidModelResponseError(ModelError):
+    """The server answered with something that is not a chat completion."""
+
+
+class EmptyModelResponseError(InvalidModelResponseError):
+    """The server answered with no message in it."""
+
+
+class RejectedError(ModelError):
+    """The endpoint refuses every request of this kind: a bad key, an unknown model, no credit.
+
+    Nothing else sent to the endpoint can succeed, so its other rollouts are not tried.
+    """
+
+
+class OverlongPromptError(Error):
+    """The prompt no longer fits the model's context: ends the rollout, which is scored."""
+
+
+class ToolError(Error):
+    """A tool failed in a way the environment does not hand to the model."""
+
+
+class ToolParseError(ToolError):
+    """The arguments of a tool call could not be read."""
+
+
+class ToolCallError(ToolError):
+    """A tool raised."""
+
+
+class InfraError(Error):
+    """Something the rollout needs besides the model failed: a sandbox, a tunnel, a judge."""
+
+
+class SandboxError(InfraError):
+    """A sandbox failed."""
+
+
+class TunnelError(InfraError):
+    """A tunnel failed."""
+
+
+class RewardError(Error):
+    """A reward function raised, or returned something that is not a finite number.
+
+    The exception of the user's code is its `__cause__` when there is one.
+    """
+
+    def __init__(self, function: str, reason: str) -> None:
+        super().__init__(f"reward function {function!r} {reason}")
+        self.function = function
+        self.reason = reason
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """Say what a rollout that ended in `error` is.
+
+    Unmeasured: the provider, the network, a sandbox or a judge failed; nothing was learned about
+    the model. Broken: the code of the environment or of a reward function raised; a bug. A reward
+    function that only passes on a failure of its judge leaves the rollout unmeasured.
+    """
+    if isinstance(error, RewardError) and error.__cause__ is not None:
+        return outcome_of(error.__cause__)
+    return "unmeasured" if isinstance(error, ModelError | InfraError) else "broken"
+
+
+def one_line(error: BaseException, limit: int = 500) -> str:
+    """Return the class and the text of `error` on one line, cut to `limit` characters.
+
+    The text may come from any code, so one that cannot be produced is left out.
+    """
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # a broken __str__ must not hide which error it was
+        text = ""
+    kind = type(error).__name__
+    line = f"{kind}: {text}" if text else kind
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+class SetupError(Exception):
+    """Something the user must mend before the first model call; the message stands alone."""
+
+
+class ConfigError(SetupError):
+    """A mistake in a configuration file.
+
+    Args:
+        path: the file.
+        line: the line of the key or table at fault, counted from 1, or None.
+        message: what is wrong and what to do, naming the key.
+    """
+
+    def __init__(self, path: Path, line: int | None, message: str) -> None:
+        where = str(path) if line is None else f"{path}:{line}"
+        super().__init__(f"{where}: {message}")
+        self.path = path
+        self.line = line
+
+
+class MissingKeyError(SetupError, ValueError):
+    """An environment variable that must hold a key is not set."""
+
+
+class EnvironmentLoadError(SetupError):
+    """An environment was not found, did not import, or its `load_environment` raised.
+
+    The exception of the user's code is its `__cause__` when there is one.
+    """
