@@ -1,0 +1,1 @@
+"""What an environment is, and how one is found and loaded."""

@@ -1,0 +1,277 @@
+"""Where an environment is: found by its id or its path, without importing anything."""
+
+from __future__ import annotations
+
+import ast
+import importlib.machinery
+import keyword
+import re
+import sys
+import tomllib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import EnvironmentLoadError, SetupError
+
+LOADER: Final = "load_environment"
+_TEST_FILE: Final = re.compile(r"test_.*|.*_test|conftest")
+
+# Folders put on sys.path for local environments. What is found through them is not installed:
+# otherwise the answer would depend on what was loaded before.
+search_paths: Final[set[str]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentLocation:
+    """Where an environment's module is.
+
+    Attributes:
+        module: the name to import.
+        path: its file, or the folder of its package; None when Python does not say.
+        search_path: the folder to put on `sys.path`; None when the module is installed.
+    """
+
+    module: str
+    path: Path | None
+    search_path: Path | None
+
+
+def find_environment(env_id: str, *, env_dir: Path, config_dir: Path | None) -> EnvironmentLocation:
+    """Return where the environment `env_id` is.
+
+    Looks, in this order, for an installed module, in `env_dir` and beside the config file, and
+    takes the first one that `holds_environment`. So an installed environment wins over a local one
+    of its name, but a module that is no environment (`code` of the standard library) does not.
+
+    Args:
+        env_id: `my-env` or `owner/my-env`; the module is the last part, with `_` for `-`.
+        env_dir: the folder of environments.
+        config_dir: the folder of the config file, if there is one.
+
+    Raises:
+        EnvironmentLoadError: the id names no module, or none of the places holds one; lists them.
+    """
+    module = module_name(env_id)
+    without_loader: list[str] = []
+    installed = _installed(module)
+    if installed is not None:
+        if installed.path is not None and holds_environment(installed.path):
+            return installed
+        without_loader.append(f"module {module} ({installed.path or 'built in'})")
+    roots = [env_dir] if config_dir in (None, env_dir) else [env_dir, config_dir]
+    looked: list[str] = []
+    for root in roots:
+        for candidate, search_path in _forms(root, module):
+            looked.append(str(candidate))
+            if not candidate.is_file():
+                continue
+            if holds_environment(candidate):
+                return _local(module, candidate, search_path)
+            without_loader.append(str(candidate))
+    found = f"found without a {LOADER}(): {', '.join(without_loader)}; " if without_loader else ""
+    raise EnvironmentLoadError(
+        f"environment {env_id!r} was not found: {found}"
+        f"looked for an installed module {module!r} and for {', '.join(looked)}. "
+        "Install it, or point the folder of environments at it"
+    )
+
+
+def module_name(env_id: str) -> str:
+    """Return the module of an environment: the last part of its id, with `_` for `-`.
+
+    Raises:
+        EnvironmentLoadError: that is no name of a module.
+    """
+    *owners, last = env_id.split("/")
+    name = last.replace("-", "_")
+    if all(re.fullmatch(r"\w[\w.-]*", owner) for owner in owners) and _is_module_name(name):
+        return name
+    hint = ""
+    if "@" in last:
+        hint = "; install that version and leave out the part from '@'"
+    elif "." in env_id or env_id.startswith("/"):
+        hint = "; a path is given on the command line, not as an id"
+    raise EnvironmentLoadError(
+        f"environment id {env_id!r} does not name a Python module: use letters, digits, '-' and "
+        f"'_', as in 'my-env' or 'owner/my-env'{hint}"
+    )
+
+
+def location_of_path(path: Path) -> tuple[str, EnvironmentLocation] | None:
+    """Return the id and the location of the environment that `path` holds, or None.
+
+    A folder holds one when a module or package in it is named like the folder, or like the project
+    in its pyproject.toml, and `holds_environment`; a `.py` file when it does so itself and is not
+    named like a test. To import it from another package is to call it, and does not count.
+    """
+    path = path.resolve()
+    if path.is_dir():
+        return _location_of_folder(path)
+    if path.suffix != ".py" or not path.is_file():
+        return None
+    if (path.parent / "__init__.py").is_file():  # a part of a package cannot be imported alone
+        return _location_of_folder(path.parent)
+    if not _is_module_name(path.stem) or _TEST_FILE.fullmatch(path.stem):
+        return None
+    if not holds_environment(path):
+        return None
+    return path.stem, _local(path.stem, path, path.parent)
+
+
+def environment_defaults(location: EnvironmentLocation) -> dict[str, Any]:
+    """Return the environment's `[tool.verifiers.eval]` table, {} when it has none.
+
+    It is read from the pyproject.toml beside the module; for a package from the one inside it or
+    one folder up (two where that is `src`).
+
+    Raises:
+        SetupError: the file is not TOML, or the table is something else; names the file.
+    """
+    if location.path is None:
+        return {}
+    folders = [location.path.parent]
+    if location.path.is_dir():
+        folders.insert(0, location.path)
+        if location.path.parent.name == "src":
+            folders.append(location.path.parent.parent)
+    for folder in folders:
+        table = _pyproject(folder / "pyproject.toml")
+        for key in ("tool", "verifiers", "eval"):
+            table = table.get(key, {})
+            if not isinstance(table, dict):
+                raise SetupError(
+                    f"{folder / 'pyproject.toml'}: {key!r} in [tool.verifiers.eval] is not a table"
+                )
+        if table:
+            return table
+    return {}
+
+
+def holds_environment(path: Path) -> bool:
+    """Say whether a module's source provides `load_environment` at its top level.
+
+    `path` is a file, or the folder of a package, which may import it from its own modules. Source
+    that cannot be parsed counts when it contains the definition: loading it reports the mistake.
+    """
+    file = path / "__init__.py" if path.is_dir() else path
+    if file.suffix != ".py":
+        return False
+    try:
+        source = file.read_bytes()
+    except OSError:
+        return False
+    if LOADER.encode() not in source and b"import *" not in source:
+        return False
+    try:
+        with warnings.catch_warnings():  # about escapes in the source: not ours to show here
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return f"def {LOADER}".encode() in source
+    package = file.parent.name if file.name == "__init__.py" else ""
+    return any(_provides_loader(statement, package) for statement in _top_level(tree.body))
+
+
+def _forms(root: Path, module: str) -> Iterator[tuple[Path, Path]]:
+    """Yield (file, folder to put on sys.path) for each form a local environment may have."""
+    yield root / module / "__init__.py", root
+    yield from _forms_inside(root / module, module)
+    yield root / f"{module}.py", root
+
+
+def _forms_inside(folder: Path, module: str) -> Iterator[tuple[Path, Path]]:
+    yield folder / f"{module}.py", folder
+    yield folder / module / "__init__.py", folder
+    yield folder / "src" / module / "__init__.py", folder / "src"
+
+
+def _local(module: str, file: Path, search_path: Path) -> EnvironmentLocation:
+    path = file.parent if file.name == "__init__.py" else file
+    return EnvironmentLocation(module, path.absolute(), search_path.absolute())
+
+
+def _installed(module: str) -> EnvironmentLocation | None:
+    path_without_ours = [entry for entry in sys.path if entry not in search_paths]
+    for finder in sys.meta_path:
+        try:
+            if finder is importlib.machinery.PathFinder:
+                spec = importlib.machinery.PathFinder.find_spec(module, path_without_ours)
+            else:
+                spec = finder.find_spec(module, None)
+        except (AttributeError, ImportError, ValueError):  # a finder of the old protocol
+            continue
+        if spec is None:
+            continue
+        if spec.submodule_search_locations and not spec.has_location:
+            continue  # a folder without __init__.py: importable, but holds no code
+        origin = Path(spec.origin) if spec.has_location and spec.origin else None
+        if origin is not None and origin.name == "__init__.py":
+            origin = origin.parent
+        return EnvironmentLocation(module, origin, None)
+    return None
+
+
+def _location_of_folder(folder: Path) -> tuple[str, EnvironmentLocation] | None:
+    init = folder / "__init__.py"
+    if _is_module_name(folder.name) and holds_environment(init):
+        return folder.name, _local(folder.name, init, folder.parent)
+    for name in (folder.name, _project_name(folder)):
+        module = name.replace("-", "_") if name else ""
+        if not name or not _is_module_name(module):
+            continue
+        for file, search_path in _forms_inside(folder, module):
+            if holds_environment(file):
+                return name, _local(module, file, search_path)
+    return None
+
+
+def _project_name(folder: Path) -> str | None:
+    try:
+        project = _pyproject(folder / "pyproject.toml").get("project")
+    except SetupError:
+        return None
+    name = project.get("name") if isinstance(project, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _pyproject(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SetupError(f"{path}: not readable as TOML: {error}") from error
+
+
+def _is_module_name(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name)
+
+
+def _top_level(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run on import, also those inside `if`, `try` and `with`."""
+    for statement in statements:
+        yield statement
+        for block in ("body", "orelse", "finalbody"):
+            if isinstance(statement, ast.If | ast.Try | ast.With):
+                yield from _top_level(getattr(statement, block, []))
+        for handler in getattr(statement, "handlers", []):
+            yield from _top_level(handler.body)
+
+
+def _provides_loader(statement: ast.stmt, package: str) -> bool:
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return name in (LOADER, "__getattr__")
+        case ast.Assign(targets=targets):
+            return any(isinstance(target, ast.Name) and target.id == LOADER for target in targets)
+        case ast.AnnAssign(target=ast.Name(id=name), value=value):
+            return name == LOADER and value is not None
+        case ast.ImportFrom(module=module, names=names, level=level):
+            if level == 0 and (module or "").partition(".")[0] != package:
+                return False  # a test or a script imports it in order to call it
+            bound = {alias.asname or alias.name for alias in names}
+            return LOADER in bound or (level > 0 and "*" in bound)
+    return False
