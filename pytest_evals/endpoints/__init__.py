@@ -1,0 +1,1 @@
+"""Where models are served: the registry, the providers, managed servers, keys."""

@@ -1,0 +1,124 @@
+"""The registry: `endpoints.toml` -> endpoints by id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from .endpoint import Endpoint
+from .nearest import did_you_mean
+from .row import endpoint_of, rows_of
+
+FILE_NAME = "endpoints.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The endpoints of one file.
+
+    Attributes:
+        path: the file.
+        endpoints: by id; several rows of one id are replicas of one model, in file order.
+    """
+
+    path: Path
+    endpoints: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+
+    def find(self, endpoint_id: str) -> Endpoint | None:
+        """Return the first row of that id, or None."""
+        rows = self.endpoints.get(endpoint_id)
+        return rows[0] if rows else None
+
+
+def load_registry(path: Path, *, required: bool) -> Registry:
+    """Read a registry.
+
+    Args:
+        path: the file, or the folder that holds `endpoints.toml`.
+        required: whether it must exist; where it need not, a missing one has no endpoints.
+
+    Raises:
+        ConfigError: it cannot be read, is no TOML, or a row is not valid.
+    """
+    if path.is_dir():
+        path = path / FILE_NAME
+    if path.suffix == ".py":
+        raise ConfigError(path, None, f"the registry must be TOML: rewrite it as {FILE_NAME}")
+    if not required and not path.exists():
+        return Registry(path)
+    text = _read(path)
+    tables = _tables(path, _parse(path, text), text)
+    endpoints: dict[str, list[Endpoint]] = {}
+    shown = _shown(path)
+    for row in rows_of(path, text, tables):
+        endpoint_id, endpoint = endpoint_of(row, shown)
+        replicas = endpoints.setdefault(endpoint_id, [])
+        replicas.append(endpoint)
+        if endpoint.model != replicas[0].model:
+            raise row.error(
+                "model",
+                f"the rows of endpoint_id {endpoint_id!r} are replicas of one model, but one has "
+                f"model {replicas[0].model!r} and this one {endpoint.model!r}",
+            )
+    return Registry(path, {name: tuple(rows) for name, rows in endpoints.items()})
+
+
+def _read(path: Path) -> str:
+    """Return the text of the file."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(path, None, "the endpoint registry does not exist") from None
+    except OSError as error:
+        raise ConfigError(path, None, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, None, f"is not UTF-8 (byte {error.start})") from None
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    """Return the TOML document."""
+    # Imported here: sessions without a registry do not need it.
+    import tomli
+
+    try:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise ConfigError(path, error.lineno, f"is not TOML: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(path, None, f"is not TOML that can be read: {error}") from None
+
+
+def _tables(path: Path, document: dict[str, Any], text: str) -> list[dict[str, Any]]:
+    """Return the `[[endpoint]]` tables."""
+    for key in document:
+        if key != "endpoint":
+            raise ConfigError(
+                path,
+                _line_of_top_level(text, key),
+                f"unknown key {key!r} at the top level{did_you_mean(key, ['endpoint'])}; "
+                "a registry holds [[endpoint]] rows",
+            )
+    rows = document.get("endpoint", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        line = _line_of_top_level(text, "endpoint")
+        raise ConfigError(path, line, "'endpoint' must be rows headed [[endpoint]], two brackets")
+    return rows
+
+
+def _line_of_top_level(text: str, key: str) -> int | None:
+    """Return the line where a top-level key or table first stands, as far as that is plain."""
+    starts = (f"[{key}]", f"[[{key}]]", f"[{key}.", f"{key} ", f"{key}=", f"{key}.")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.lstrip().startswith(starts):
+            return number
+    return None
+
+
+def _shown(path: Path) -> str:
+    """Return the path as messages show it: from the current folder where it lies inside."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 -- resolve() would follow links
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path)

@@ -1,0 +1,142 @@
+"""Resolution: from the settings of an eval to the Endpoint that its requests go to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import SetupError
+from .endpoint import Endpoint
+from .keys import NO_KEY, is_key_variable
+from .nearest import did_you_mean
+from .providers import DEFAULT_MODEL, DEFAULT_PROVIDER, PROVIDERS, Provider
+from .registry import Registry, load_registry
+from .secrets import is_secret_header
+from .urls import PORT, is_loopback, public_url, url_problem
+
+
+def resolve_endpoint(
+    *,
+    model: str | None,
+    endpoint_id: str | None,
+    endpoints_path: Path | None,
+    provider: str | None,
+    api_base_url: str | None,
+    api_key_var: str | None,
+    default_path: Path,
+) -> Endpoint:
+    """Return the endpoint that an eval's settings mean.
+
+    `endpoint_id`, or else `model`, is looked up in the registry. Where it stands there, the row is
+    taken, then a named provider replaces where requests go, then `api_base_url` and `api_key_var`
+    do. Where it does not, `model` is the id itself, served by the provider (prime when none is
+    named), with the same two on top. A managed server is not started when requests go elsewhere.
+
+    Args:
+        model: model id or alias of the registry; None for the default model.
+        endpoint_id: id of a row of the registry; None when `model` says what to ask for.
+        endpoints_path: the registry file or its folder; None for `default_path`.
+        provider: name of a provider; None when not given.
+        api_base_url: base URL; None when not given.
+        api_key_var: the environment variable that holds the key; None when not given.
+        default_path: the registry to look in when none is named; it need not exist.
+
+    Raises:
+        ConfigError: the registry cannot be used.
+        SetupError: an id or a provider does not exist, or a setting is not what it must be.
+    """
+    if model is not None and endpoint_id is not None:
+        raise SetupError(
+            f"endpoint_id = {endpoint_id!r} and model = {model!r} are both given; "
+            "the row of the registry names the model, so give one of them"
+        )
+    _check_overrides(api_base_url, api_key_var)
+    by_name = None if provider is None else _provider(provider)
+    registry = load_registry(endpoints_path or default_path, required=endpoints_path is not None)
+    row = _row(registry, model, endpoint_id)
+    if row is None:
+        endpoint = _served_by(
+            provider or DEFAULT_PROVIDER,
+            by_name or PROVIDERS[DEFAULT_PROVIDER],
+            Endpoint(model=model or DEFAULT_MODEL, url="", key_var=None, label=""),
+        )
+    elif provider is not None and by_name is not None:
+        endpoint = _served_by(provider, by_name, row)
+    else:
+        endpoint = row
+    if api_base_url is not None:
+        endpoint = _moved(endpoint, api_base_url, keep_key=bool(row or provider))
+    if api_key_var is not None:
+        key_var = None if api_key_var == NO_KEY else api_key_var
+        endpoint = replace(endpoint, key_var=key_var, key_optional=False)
+    return endpoint
+
+
+def _row(registry: Registry, model: str | None, endpoint_id: str | None) -> Endpoint | None:
+    """Return the registry's row, None when `model` is a literal model id."""
+    if model is not None and not model.strip():
+        raise SetupError("model is empty; give a model id or an alias of the registry")
+    row = registry.find(endpoint_id if endpoint_id is not None else model or DEFAULT_MODEL)
+    if row is not None or endpoint_id is None:
+        return row
+    if not registry.endpoints:
+        what = "has no endpoints" if registry.path.exists() else "does not exist"
+        raise SetupError(f"endpoint_id {endpoint_id!r}: the registry {registry.path} {what}")
+    raise SetupError(
+        f"endpoint_id {endpoint_id!r} is not in {registry.path}"
+        f"{did_you_mean(endpoint_id, registry.endpoints)}"
+    )
+
+
+def _provider(name: str) -> Provider:
+    """Return the provider of that name."""
+    if name in PROVIDERS:
+        return PROVIDERS[name]
+    raise SetupError(
+        f"provider {name!r} is not known{did_you_mean(name, PROVIDERS)}; known are "
+        f"{', '.join(PROVIDERS)}. For any other server give api_base_url and api_key_var."
+    )
+
+
+def _served_by(name: str, provider: Provider, endpoint: Endpoint) -> Endpoint:
+    """Return `endpoint` served by a provider, without the credentials of where it was."""
+    return replace(
+        endpoint,
+        url=provider.url,
+        key_var=provider.key_var,
+        key_optional=provider.key_optional,
+        client_type=provider.client_type,
+        headers={k: v for k, v in endpoint.headers.items() if not is_secret_header(k)},
+        serve=None,
+        label=f"provider {name!r}",
+    )
+
+
+def _moved(endpoint: Endpoint, url: str, *, keep_key: bool) -> Endpoint:
+    """Return `endpoint` at another URL.
+
+    A server on this machine that nobody gave a key gets none: the default provider's key is not
+    meant for it.
+    """
+    moved = replace(
+        endpoint,
+        url=url.rstrip("/"),
+        serve=None,
+        label=f"api_base_url {public_url(url.rstrip('/'))!r}",
+    )
+    return moved if keep_key or not is_loopback(url) else replace(moved, key_var=None)
+
+
+def _check_overrides(api_base_url: str | None, api_key_var: str | None) -> None:
+    """Refuse a URL or a variable name that cannot be one."""
+    if api_base_url is not None:
+        problem = url_problem(api_base_url)
+        if problem is None and PORT in api_base_url:
+            problem = f"must not hold {PORT}, which only an endpoint with serve can fill"
+        if problem is not None:
+            raise SetupError(f"api_base_url {problem}: {public_url(api_base_url)!r}")
+    if api_key_var is not None and not is_key_variable(api_key_var):
+        raise SetupError(
+            "api_key_var must be the name of an environment variable that holds the key, "
+            "not the key itself"
+        )
