@@ -1,0 +1,1 @@
+"""How models are asked: the Client protocol and a module for each wire format."""

@@ -1,0 +1,192 @@
+"""Bounded retries: when a failed request is sent again, and how long to wait before it is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from ..errors import Error, ModelError
+from ..messages import Response
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One request that failed.
+
+    Attributes:
+        error: what to raise when it is not tried again.
+        retried: whether another try may succeed.
+        retry_after: seconds the server asked to wait; None when it did not say.
+        alive: whether the server understood the request, so that it is known to be up.
+    """
+
+    error: Error
+    retried: bool = False
+    retry_after: float | None = None
+    alive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """The bounds of retrying. Times are seconds.
+
+    Attributes:
+        retries: after the first request, once the server is known to be up.
+        retries_unproven: after the first request while it is not, so that a server that is down
+            or always fails is found out fast.
+        first_wait: the wait before the first retry; it doubles with each.
+        longest_wait: where it stops growing.
+        longest_retry_after: a server that asks to wait longer is not waited for.
+        total: no retry starts later than this after the first request.
+    """
+
+    retries: int = 7
+    retries_unproven: int = 2
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+    longest_retry_after: float = 120.0
+    total: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The decision not to try again, and why; `reason` is "" when nothing needs saying."""
+
+    reason: str = ""
+
+
+def decide(
+    policy: RetryPolicy,
+    failure: Failure,
+    *,
+    requests: int,
+    elapsed: float,
+    proven: bool,
+    draw: float,
+) -> float | GiveUp:
+    """Return the seconds to wait before the next request, or the decision to give up.
+
+    Args:
+        policy: the bounds.
+        failure: of the last request.
+        requests: sent so far, at least 1.
+        elapsed: seconds since the first one was sent.
+        proven: whether the server is known to be up.
+        draw: uniform in [0, 1): spreads the waits, so that requests that failed together do not
+            come back together.
+    """
+    if not failure.retried:
+        return GiveUp()
+    allowed = policy.retries if proven else policy.retries_unproven
+    sent = "1 request" if requests == 1 else f"{requests} requests"
+    if requests > allowed:
+        return GiveUp(f"gave up after {sent}")
+    backoff = min(policy.longest_wait, policy.first_wait * 2.0 ** (requests - 1))
+    wait = backoff * (0.5 + 0.5 * draw)
+    if failure.retry_after:
+        if failure.retry_after > policy.longest_retry_after:
+            return GiveUp(f"the server asks to wait {failure.retry_after:.0f} s: not waited for")
+        wait = failure.retry_after + policy.first_wait * draw
+    if elapsed + wait > policy.total:
+        return GiveUp(f"gave up after {sent} in {elapsed:.0f} s")
+    return wait
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that a reply's headers ask to wait, or None when they do not.
+
+    Args:
+        headers: looked up in lower case: `retry-after-ms` (milliseconds) before `retry-after`
+            (seconds or an HTTP date, RFC 9110 section 10.2.3).
+        now: epoch seconds.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    written = headers.get("retry-after")
+    seconds = _number(written)
+    if seconds is not None or written is None:
+        return seconds
+    try:
+        date = parsedate_to_datetime(written)
+        # A date without a zone is UTC; `timestamp` would take it for local time.
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    # A NaN fails the comparison too.
+    return number if 0 <= number < float("inf") else None
+
+
+class Retries:
+    """Sends requests to one endpoint again as its policy allows.
+
+    Args:
+        policy: the bounds.
+        sleep, clock, draw: how to wait, monotonic seconds, and a uniform number in [0, 1).
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._policy = policy
+        self._sleep = sleep
+        self._clock = clock
+        self._draw = draw
+        # Whether the server has answered any request so far, or refused it for a reason.
+        self._proven = False
+
+    async def run(self, send: Callable[[], Awaitable[Response | Failure]]) -> Response:
+        """Return the first response that `send` gives; its `requests` says how many it took.
+
+        Raises:
+            Error: that of the last failure, which says why there was no other try.
+        """
+        started = self._clock()
+        requests = 0
+        while True:
+            requests += 1
+            outcome = await send()
+            if isinstance(outcome, Response):
+                self._proven = True
+                outcome.requests = requests
+                return outcome
+            self._proven = self._proven or outcome.alive
+            decision = decide(
+                self._policy,
+                outcome,
+                requests=requests,
+                elapsed=self._clock() - started,
+                proven=self._proven,
+                draw=self._draw(),
+            )
+            if isinstance(decision, GiveUp):
+                raise _final(outcome.error, decision.reason, requests)
+            await self._sleep(decision)
+
+
+def _final(error: Error, reason: str, requests: int) -> Error:
+    """Return the error with the reason in its message and the count of requests on it."""
+    if reason:
+        cause = error.__cause__
+        error = type(error)(f"{error} ({reason})")
+        error.__cause__ = cause
+    if isinstance(error, ModelError):
+        error.requests = requests
+    return error

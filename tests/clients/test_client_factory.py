@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pytest_evals.clients.factory import make_client
+from pytest_evals.endpoints.endpoint import Endpoint
+from pytest_evals.errors import SetupError
+
+
+def endpoint(**fields: str) -> Endpoint:
+    defaults = {"model": "m", "url": "http://127.0.0.1:1/v1", "label": "endpoint 'x' (e.toml:3)"}
+    return Endpoint(**({"key_var": None} | defaults | fields))  # type: ignore[arg-type]
+
+
+async def test_the_client_type_names_the_wire_format() -> None:
+    client = make_client(endpoint(), None)
+    assert type(client).__name__ == "OpenAIChatCompletionsClient"
+    await client.close()
+
+
+def test_an_unknown_client_type_is_refused() -> None:
+    with pytest.raises(SetupError) as caught:
+        make_client(endpoint(client_type="telepathy"), None)
+    assert "endpoint 'x' (e.toml:3)" in str(caught.value)
+    assert "'telepathy'" in str(caught.value)
+    assert "openai_chat_completions" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8000/v1", "ftp://host/v1", "http://", "http://a:x"])
+def test_an_unusable_url_is_refused(url: str) -> None:
+    with pytest.raises(SetupError, match=r"endpoint 'x' \(e.toml:3\): its url"):
+        make_client(endpoint(url=url), None)
+
+
+def test_the_protocol_and_the_factory_import_nothing_heavy() -> None:
+    script = (
+        "import sys, pytest_evals.clients.client, pytest_evals.clients.factory, "
+        "pytest_evals.clients.retries, pytest_evals.clients.replies;"
+        "print(sorted({'openai', 'pydantic', 'aiohttp', 'httpx2'} & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == "[]"
