@@ -1,0 +1,37 @@
+"""The run's log: a handler for run.log that masks secrets and shows control characters."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+# Whoever prints the log in a terminal must not have a model's text control it.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class _RunLogFormatter(logging.Formatter):
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's text, traceback included, masked."""
+        return _CONTROL.sub(_escaped, self._mask(super().format(record)))
+
+
+def run_log_handler(path: Path, mask: Callable[[str], str]) -> logging.Handler:
+    """Return a handler that appends to `path`, which is made by the first record.
+
+    Args:
+        path: the log's file; other processes, such as a managed server, may append to it too.
+        mask: replaces the secrets in a text.
+    """
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
+    handler.setFormatter(_RunLogFormatter(mask))
+    return handler
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return f"\\x{ord(control[0]):02x}"

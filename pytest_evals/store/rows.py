@@ -1,0 +1,273 @@
+"""Rows of results.jsonl: the layout of verifiers 0.3.1 and this package's own keys.
+
+A rollout's row is written twice, once when the model has answered and again when it is scored. Its
+large part, the head, is encoded once and shared by both lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+from ..errors import Outcome
+from ..state import Span, State, Timing, TrajectoryStep
+from .encoding import readable, to_json
+
+Row: TypeAlias = dict[str, Any]
+
+RESULTS_FILE = "results.jsonl"
+STATES: Final = ("generated", "scored", "unmeasured", "broken")
+
+# A metric of one of these names is found under `metrics` only: flattened, it would replace the key.
+STANDARD_KEYS: Final = frozenset(
+    {
+        "example_id",
+        "rollout",
+        "prompt",
+        "completion",
+        "answer",
+        "task",
+        "info",
+        "is_completed",
+        "is_truncated",
+        "stop_condition",
+        "tool_defs",
+        "token_usage",
+        "prediction",
+        "attempts",
+        "served_model",
+        "trajectory_id",
+        "reward",
+        "correct",
+        "metrics",
+        "timing",
+        "error",
+        "error_chain",
+        "long_error_chain",
+        "state",
+    }
+)
+
+_GENERATED_TAIL = (
+    ', "reward": null, "correct": null, "metrics": {}, "error": null, "state": "generated"}\n'
+)
+
+
+def encode_head(state: State, *, rollout: int, prediction: Any) -> str:
+    """Return what a row says about the model's side of a rollout: a JSON object left open.
+
+    Args:
+        state: the rollout, after generation.
+        rollout: which attempt at its example it is, from 0.
+        prediction: what the environment's parser made of the completion.
+    """
+    attempts, served_model, token_usage = _sum_calls(state.trajectory)
+    row = _example_columns(state["input"], rollout)
+    row["prompt"] = _messages(state.get("prompt"))
+    row["completion"] = _messages(state.get("completion"))
+    row["is_completed"] = state.get("is_completed", False)
+    row["is_truncated"] = state.get("is_truncated", False)
+    row["stop_condition"] = state.get("stop_condition")
+    row["tool_defs"] = state.get("tool_defs")
+    if token_usage is not None:
+        row["token_usage"] = token_usage
+    row["prediction"] = prediction
+    row["attempts"] = attempts
+    row["served_model"] = served_model
+    row["trajectory_id"] = state.get("trajectory_id")
+    return to_json(row)[:-1]
+
+
+def encode_unstarted_head(example: Mapping[str, Any], *, rollout: int) -> str:
+    """Return the head of a rollout that never ran: its endpoint was given up before its turn."""
+    row = _example_columns(example, rollout)
+    row["prompt"] = _messages(example.get("prompt"))
+    row |= {
+        "completion": None,
+        "is_completed": False,
+        "is_truncated": False,
+        "stop_condition": None,
+        "tool_defs": [],
+        "prediction": None,
+        "attempts": 0,
+        "served_model": None,
+        "trajectory_id": None,
+    }
+    return to_json(row)[:-1]
+
+
+def generated_line(head: str) -> str:
+    """Return the line of a rollout that is not scored yet."""
+    return head + _GENERATED_TAIL
+
+
+def scored_line(head: str, state: State, *, pass_threshold: float) -> str:
+    """Return the line of a scored rollout; it is correct from a reward of `pass_threshold` on."""
+    reward = state["reward"]
+    metrics = state.get("metrics") or {}
+    tail = {
+        "reward": reward,
+        "correct": reward >= pass_threshold,
+        "error": None,
+        "timing": _timing(state.timing),
+        "metrics": metrics,
+        "state": "scored",
+    }
+    tail |= {name: value for name, value in metrics.items() if name not in STANDARD_KEYS}
+    return _closed(head, tail)
+
+
+def failed_line(
+    head: str,
+    state: State | None,
+    *,
+    outcome: Outcome,
+    error: BaseException,
+    refers_to: str | None = None,
+) -> str:
+    """Return the line of a rollout without a reward.
+
+    Args:
+        head: from `encode_head`, or from `encode_unstarted_head` when it never ran.
+        state: the rollout, or None when it never ran.
+        outcome: unmeasured or broken; becomes the row's `state`.
+        error: why; written with the chain of its causes.
+        refers_to: the rollout that met the error first, when this one was not tried because of it.
+    """
+    described = _describe(error)
+    if refers_to is not None:
+        described["refers_to"] = refers_to
+    tail = {
+        "reward": None,
+        "correct": None,
+        "error": described,
+        "timing": _timing(Timing(start_time=0.0) if state is None else state.timing),
+        "metrics": {},
+        "error_chain": described["error_chain_repr"],
+        "long_error_chain": described["error_chain_str"],
+        "state": outcome,
+    }
+    return _closed(head, tail)
+
+
+def _closed(head: str, tail: Row) -> str:
+    return f"{head}, {to_json(tail)[1:]}\n"
+
+
+def _example_columns(example: Mapping[str, Any], rollout: int) -> Row:
+    row: Row = {
+        "example_id": example["example_id"],
+        "rollout": rollout,
+        "prompt": None,  # holds its place at the head of the line
+        "completion": None,
+    }
+    answer, info = example.get("answer"), example.get("info")
+    if _is_given(answer):
+        row["answer"] = answer
+    if "task" in example:
+        row["task"] = example["task"]
+    if _is_given(info):
+        row["info"] = info
+    return row
+
+
+def _is_given(value: Any) -> bool:
+    try:
+        return bool(value)
+    except Exception:  # an array has no truth value
+        return True
+
+
+def _messages(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        return value  # None, or the text of a prompt that is no chat
+    return [_message(message) for message in value]
+
+
+def _message(message: Any) -> Any:
+    if not isinstance(message, dict):
+        return message
+    row = {key: value for key, value in message.items() if value is not None}
+    calls = row.get("tool_calls")
+    if calls and isinstance(calls, list | tuple):
+        row.setdefault("content", "")
+        row["tool_calls"] = [call if isinstance(call, str) else to_json(call) for call in calls]
+    return row
+
+
+def _sum_calls(
+    trajectory: Iterable[TrajectoryStep],
+) -> tuple[int, str | None, dict[str, int] | None]:
+    """Return a rollout's HTTP requests, the ids of the models that answered, and its tokens.
+
+    Of the last context, `final_output_tokens` are those the model wrote in any turn and
+    `final_input_tokens` the rest.
+    """
+    requests = prompt = completion = context = 0
+    counted = False
+    models: dict[str, None] = {}
+    for step in trajectory:
+        response = step.response
+        requests += response.requests
+        if response.model:
+            models[response.model] = None
+        usage = response.usage
+        if usage is not None:
+            counted = True
+            prompt += usage.prompt_tokens
+            completion += usage.completion_tokens
+            context = usage.prompt_tokens + usage.completion_tokens
+    served = ",".join(models) or None
+    if not counted:
+        return requests, served, None
+    return (
+        requests,
+        served,
+        {
+            "input_tokens": prompt,
+            "output_tokens": completion,
+            "final_output_tokens": completion,
+            "final_input_tokens": max(0, context - completion),
+        },
+    )
+
+
+def _timing(timing: Timing) -> Row:
+    setup, scoring = _span(timing.setup), _span(timing.scoring)
+    model, env = _spans(timing.model), _spans(timing.env)
+    total = overhead = 0.0
+    if timing.scoring.end > 0.0:
+        total = timing.scoring.end - timing.generation.start
+        overhead = total - sum([part["duration"] for part in (setup, model, env, scoring)])
+    return {
+        "start_time": timing.start_time,
+        "setup": setup,
+        "generation": _span(timing.generation),
+        "scoring": scoring,
+        "model": model,
+        "env": env,
+        "total": total,
+        "overhead": overhead,
+    }
+
+
+def _span(span: Span) -> Row:
+    return {"start": span.start, "end": span.end, "duration": span.duration}
+
+
+def _spans(spans: list[Span]) -> Row:
+    rows = [_span(span) for span in spans]
+    return {"spans": rows, "duration": sum([row["duration"] for row in rows], 0.0)}
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None and not any(cause is link for link in chain):
+        chain.append(cause)
+    name = type(error).__name__
+    return {
+        "error": name,
+        "message": readable(error) or name,
+        "error_chain_repr": " -> ".join(readable(link, repr) for link in chain),
+        "error_chain_str": " -> ".join(type(link).__name__ for link in chain),
+    }
