@@ -1,0 +1,1 @@
+"""Gates: conditions on an eval's results, and their verdicts."""

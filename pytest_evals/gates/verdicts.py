@@ -1,0 +1,266 @@
+"""Verdicts: what an eval's measurements say about a gate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from ..stats.measurements import Measurements
+from .estimates import Estimate, column_of, estimate
+from .figures import NEGATED, clears, limit_text, spread_text, value_text
+from .grammar import Gate
+from .metrics import EXAMPLES, Metric, nearest, read_metric
+
+Outcome: TypeAlias = Literal["passed", "failed", "inconclusive"]
+
+_NAMES_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict of one gate, and the figures behind it.
+
+    Attributes:
+        gate: what was judged.
+        outcome: `passed`, `failed`, or `inconclusive` when the data cannot say.
+        value: the statistic over the rollouts that have a value; None when it is not defined.
+        standard_error: of `value`, over examples; None when there is only one, and for
+            percentiles and `error_rate`.
+        low, high: the smallest and largest value it could have, with every rollout that has no
+            value at the minimum and at the maximum; None where `value` could not be computed.
+        n_examples, n_rollouts: how many are behind `value`.
+        coverage: scored rollouts as a share of the planned ones.
+        reason: why it did not pass; "" when it did.
+        line: all of it in one line, the statistic and the limit first.
+    """
+
+    gate: Gate
+    outcome: Outcome
+    value: float | None
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    n_examples: int
+    n_rollouts: int
+    coverage: float
+    reason: str
+    line: str
+
+
+def judge(gate: Gate, measurements: Measurements, *, computed: float | None = None) -> Verdict:
+    """Judge one gate by the rule `point`: the estimate must clear the limit.
+
+    Rollouts that are unmeasured or broken, or lack the metric, are taken at its minimum and at its
+    maximum: the gate passes only if it does so both times, fails only if it does so both times,
+    and is inconclusive otherwise. It fails when nothing was scored, when no rollout has the metric
+    and when a value is not finite. It is inconclusive as long as planned rollouts have no result.
+
+    Args:
+        gate: what to judge.
+        measurements: of the eval's rows.
+        computed: the metric's value where somebody else computed it from the rows. What it would
+            be with every rollout scored is not known, so it decides only when all are.
+    """
+    if not measurements.scored:
+        return _without_value(gate, measurements, "failed", _nothing_scored(measurements))
+    if not measurements.complete:
+        return _without_value(gate, measurements, "inconclusive", _incomplete(measurements))
+    if computed is not None:
+        return _judge_computed(gate, computed, measurements)
+    metric = read_metric(gate.metric)
+    if metric.kind == "error_rate":
+        return _judge_error_rate(gate, measurements)
+    column = column_of(metric, measurements)
+    values = [value for value in column if value is not None]
+    if not values:
+        return _without_value(gate, measurements, "failed", _no_such_metric(metric, measurements))
+    wrong = sum(not math.isfinite(value) for value in values)
+    if wrong:
+        reason = f"{wrong} of {len(values)} rollouts have a value that is not a finite number"
+        return _without_value(gate, measurements, "failed", reason)
+    found = estimate(metric, column, measurements)
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        reason = f"{gate.metric} is not defined for these rollouts"
+        return _without_value(gate, measurements, "failed", reason)
+    return _judge_estimate(gate, metric, found, len(column) - len(values), measurements)
+
+
+def overall(gates: Sequence[Gate], verdicts: Sequence[Verdict]) -> Outcome | Literal["not judged"]:
+    """Return the verdict of an eval: `passed` only when each of its gates was judged and passed.
+
+    A failed gate outweighs an inconclusive one, and both outweigh one that was not judged.
+    """
+    outcomes = {verdict.outcome for verdict in verdicts}
+    if "failed" in outcomes:
+        return "failed"
+    if "inconclusive" in outcomes:
+        return "inconclusive"
+    judged = {verdict.gate.name for verdict in verdicts}
+    return "passed" if gates and all(gate.name in judged for gate in gates) else "not judged"
+
+
+def _judge_computed(gate: Gate, value: float, measurements: Measurements) -> Verdict:
+    if not math.isfinite(value):
+        return _without_value(gate, measurements, "failed", f"its value is {value}")
+    without = measurements.plan.rollouts - measurements.scored
+    if without:
+        reason = f"{without} of {measurements.plan.rollouts} rollouts were not scored"
+        return _without_value(gate, measurements, "inconclusive", reason)
+    outcome: Outcome = "passed" if clears(value, gate.comparison, gate.limit) else "failed"
+    line = _headline(gate, outcome, value_text(value, gate.limit))
+    return Verdict(
+        gate=gate,
+        outcome=outcome,
+        value=value,
+        standard_error=None,
+        low=value,
+        high=value,
+        n_examples=measurements.plan.num_examples,
+        n_rollouts=measurements.scored,
+        coverage=measurements.coverage,
+        reason="" if outcome == "passed" else line,
+        line=f"{line} (computed from {measurements.scored} rollouts)",
+    )
+
+
+def _judge_error_rate(gate: Gate, measurements: Measurements) -> Verdict:
+    rate = measurements.error_rate or 0.0
+    outcome: Outcome = "passed" if clears(rate, gate.comparison, gate.limit) else "failed"
+    total = measurements.plan.rollouts
+    rollouts = f"{total} {'rollout' if total == 1 else 'rollouts'}"
+    errors = f"{measurements.unmeasured} unmeasured and {measurements.broken} broken of {rollouts}"
+    if not rate:
+        errors = f"no errors in {rollouts}"
+    headline = _headline(gate, outcome, value_text(rate, gate.limit))
+    return Verdict(
+        gate=gate,
+        outcome=outcome,
+        value=rate,
+        standard_error=None,
+        low=rate,
+        high=rate,
+        n_examples=measurements.plan.num_examples,
+        n_rollouts=measurements.plan.rollouts,
+        coverage=measurements.coverage,
+        reason="" if outcome == "passed" else errors,
+        line=f"{headline} ({errors})",
+    )
+
+
+def _judge_estimate(
+    gate: Gate, metric: Metric, found: Estimate, unknown: int, measurements: Measurements
+) -> Verdict:
+    passes = {clears(bound, gate.comparison, gate.limit) for bound in (found.low, found.high)}
+    if passes == {True}:
+        outcome: Outcome = "passed"
+    else:
+        outcome = "failed" if passes == {False} else "inconclusive"
+    low, high = value_text(found.low, gate.limit), value_text(found.high, gate.limit)
+    figures = _figures(metric, found, measurements)
+    if outcome == "inconclusive":
+        if found.value is not None:
+            figures = [f"{value_text(found.value, gate.limit)} without them", *figures]
+        have = "rollout has" if unknown == 1 else "rollouts have"
+        reason = f"between {low} and {high}, as {unknown} {have} no value"
+        line = f"{gate.metric} {gate.comparison} {limit_text(gate)} undecided: {reason}"
+    else:
+        if low != high:
+            figures = [f"{low} to {high} counting the {unknown} without a value", *figures]
+        line = _headline(gate, outcome, _stated(gate, outcome, found))
+        reason = "" if outcome == "passed" else line
+    return Verdict(
+        gate=gate,
+        outcome=outcome,
+        value=found.value,
+        standard_error=found.standard_error,
+        low=found.low,
+        high=found.high,
+        n_examples=found.n_examples,
+        n_rollouts=found.n_rollouts,
+        coverage=measurements.coverage,
+        reason=reason,
+        line=f"{line} ({', '.join(figures)})",
+    )
+
+
+def _stated(gate: Gate, outcome: Outcome, found: Estimate) -> str:
+    """Return the value for a headline, or the bound that decided when the value does not."""
+    if found.value is not None and found.low <= found.value <= found.high:
+        return value_text(found.value, gate.limit)
+    above = (gate.comparison in (">=", ">")) == (outcome == "passed")
+    bound = value_text(found.low if above else found.high, gate.limit)
+    if found.low == found.high:
+        return bound
+    return f"at least {bound}" if above else f"at most {bound}"
+
+
+def _without_value(
+    gate: Gate, measurements: Measurements, outcome: Outcome, reason: str
+) -> Verdict:
+    word = "failed" if outcome == "failed" else "undecided"
+    return Verdict(
+        gate=gate,
+        outcome=outcome,
+        value=None,
+        standard_error=None,
+        low=None,
+        high=None,
+        n_examples=0,
+        n_rollouts=0,
+        coverage=measurements.coverage,
+        reason=reason,
+        line=f"{gate.metric} {gate.comparison} {limit_text(gate)} {word}: {reason}",
+    )
+
+
+def _headline(gate: Gate, outcome: Outcome, value: str) -> str:
+    """State the inequality that holds: "reward 0.712 < 0.80" of a failed "reward >= 0.80"."""
+    comparison = gate.comparison if outcome == "passed" else NEGATED[gate.comparison]
+    return f"{gate.metric} {value} {comparison} {limit_text(gate)}"
+
+
+def _figures(metric: Metric, found: Estimate, measurements: Measurements) -> list[str]:
+    plan = measurements.plan
+    figures = [
+        f"{plan.num_examples} {'example' if plan.num_examples == 1 else 'examples'} x "
+        f"{plan.rollouts_per_example} "
+        f"{'rollout' if plan.rollouts_per_example == 1 else 'rollouts'}",
+        f"{measurements.scored} of {plan.rollouts} scored",
+    ]
+    if metric.kind != "percentile":
+        error = found.standard_error
+        figures.insert(0, f"se {'n/a' if error is None else spread_text(error)}")
+    if found.n_rollouts < measurements.scored:
+        figures.append(f"value from {found.n_rollouts}")
+    return figures
+
+
+def _nothing_scored(measurements: Measurements) -> str:
+    return (
+        f"nothing was scored (of {measurements.plan.rollouts} planned rollouts "
+        f"{measurements.unmeasured} are unmeasured, {measurements.broken} broken, "
+        f"{measurements.missing} have no result)"
+    )
+
+
+def _incomplete(measurements: Measurements) -> str:
+    if measurements.missing:
+        planned = measurements.plan.rollouts
+        return f"incomplete: {measurements.finished} of {planned} rollouts have a result"
+    return f"the results hold {measurements.unplanned} rollouts that were not planned"
+
+
+def _no_such_metric(metric: Metric, measurements: Measurements) -> str:
+    if metric.built_in:
+        return f"no rollout has a value of {metric.name!r}"
+    names = measurements.metric_names
+    shown = ", ".join(repr(name) for name in names[:_NAMES_SHOWN])
+    if len(names) > _NAMES_SHOWN:
+        shown += f" and {len(names) - _NAMES_SHOWN} more"
+    meant = nearest(metric.name, (*names, *EXAMPLES))
+    hint = "" if meant is None else f"; did you mean {meant!r}?"
+    return (
+        f"no rollout has a metric {metric.name!r}; the rubric's metrics are {shown or 'none'}{hint}"
+    )

@@ -1,0 +1,1 @@
+"""Estimators over the rows of an eval; pure functions, no I/O."""

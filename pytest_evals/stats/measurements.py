@@ -1,0 +1,262 @@
+"""Measurements: what the statistics need of an eval's rows, as columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Column: TypeAlias = list[float | None]
+RowState: TypeAlias = Literal["scored", "unmeasured", "broken", "missing"]
+
+_TERMINAL: dict[Any, RowState] = {
+    "scored": "scored",
+    "unmeasured": "unmeasured",
+    "broken": "broken",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many rollouts an eval set out to make.
+
+    Attributes:
+        num_examples: examples really selected, never "all".
+        rollouts_per_example: attempts at each.
+        pass_threshold: a rollout is correct from this reward on.
+    """
+
+    num_examples: int
+    rollouts_per_example: int
+    pass_threshold: float = 0.5
+
+    @property
+    def rollouts(self) -> int:
+        """Rollouts planned in all."""
+        return self.num_examples * self.rollouts_per_example
+
+
+@dataclass(slots=True)
+class Measurements:
+    """The rows of one eval as columns: entry i of every column belongs to the same rollout.
+
+    None in a column means that the rollout has no such value. Rewards, metrics, seconds, turns,
+    truncation and answers are kept of scored rollouts only: what an unmeasured or broken one left
+    behind is not a measurement. Token counts are kept of every row, because they were paid for. A
+    reward of a scored row that is not a number is NaN, so that no mean hides it.
+
+    Attributes:
+        plan: what the eval set out to do.
+        examples: place of the rollout's example, 0..N-1 in order of appearance.
+        states: `scored`, `unmeasured`, `broken`, or `missing` (generated, but not scored).
+        reward, metrics: what the rubric returned; metrics by name.
+        usage: token counts by name: `input_tokens`, `output_tokens`, ...
+        seconds: how long the model took to generate.
+        turns: the metric `num_turns`, or else the number of assistant messages.
+        truncated: 1.0 when the model hit its token limit.
+        answered: 1.0 when the parsed answer is not empty.
+        served_models: ids that the servers said they served, in order of appearance.
+        unplanned: rows that the plan has no place for; they are in no column.
+    """
+
+    plan: Plan
+    examples: list[int] = field(default_factory=list)
+    states: list[RowState] = field(default_factory=list)
+    reward: Column = field(default_factory=list)
+    metrics: dict[str, Column] = field(default_factory=dict)
+    usage: dict[str, Column] = field(default_factory=dict)
+    seconds: Column = field(default_factory=list)
+    turns: Column = field(default_factory=list)
+    truncated: Column = field(default_factory=list)
+    answered: Column = field(default_factory=list)
+    served_models: list[str] = field(default_factory=list)
+    unplanned: int = 0
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[str, Any]], *, planned: Plan) -> Measurements:
+        """Read rows in one pass, keeping none of them.
+
+        A later row of the same example and rollout replaces the earlier one. A row whose rollout
+        number lies outside the plan, or whose example comes after the planned number of examples,
+        is only counted, in `unplanned`.
+        """
+        self = cls(planned)
+        place_of_example: dict[Any, int] = {}
+        place_of_rollout: dict[tuple[int, int], int] = {}
+        for row in rows:
+            rollout = row["rollout"]
+            if not 0 <= rollout < planned.rollouts_per_example:
+                self.unplanned += 1
+                continue
+            example = place_of_example.setdefault(row["example_id"], len(place_of_example))
+            if example >= planned.num_examples:
+                self.unplanned += 1
+                continue
+            known = len(place_of_rollout)
+            place = place_of_rollout.setdefault((example, rollout), known)
+            if place == known:
+                self._add(example)
+            self._read(place, row)
+        return self
+
+    def _add(self, example: int) -> None:
+        """Make room for one more rollout."""
+        self.examples.append(example)
+        self.states.append("missing")
+        for column in self._columns():
+            column.append(None)
+
+    def _read(self, place: int, row: Mapping[str, Any]) -> None:
+        for column in self._columns():
+            column[place] = None
+        state = _TERMINAL.get(row.get("state"), "missing")
+        self.states[place] = state
+        self._read_table(self.usage, place, row.get("token_usage"))
+        served = row.get("served_model")
+        if isinstance(served, str) and served and served not in self.served_models:
+            self.served_models.append(served)
+        if state != "scored":
+            return
+        reward = _number(row.get("reward"))
+        self.reward[place] = math.nan if reward is None else reward
+        self._read_table(self.metrics, place, row.get("metrics"))
+        self.seconds[place] = _generation_seconds(row.get("timing"))
+        self.turns[place] = _turns(row)
+        if "is_truncated" in row:
+            self.truncated[place] = float(bool(row["is_truncated"]))
+        if "prediction" in row:
+            self.answered[place] = float(not _is_empty(row["prediction"]))
+
+    def _read_table(self, table: dict[str, Column], place: int, values: object) -> None:
+        if not isinstance(values, Mapping):
+            return
+        for name, value in values.items():
+            number = _number(value)
+            if number is None:
+                continue
+            if name not in table:
+                table[name] = [None] * len(self.examples)
+            table[name][place] = number
+
+    def _columns(self) -> Iterable[Column]:
+        yield self.reward
+        yield self.seconds
+        yield self.turns
+        yield self.truncated
+        yield self.answered
+        yield from self.metrics.values()
+        yield from self.usage.values()
+
+    @property
+    def scored(self) -> int:
+        """Rollouts with a reward."""
+        return self.states.count("scored")
+
+    @property
+    def unmeasured(self) -> int:
+        """Rollouts that the provider, the network, a sandbox or a judge failed."""
+        return self.states.count("unmeasured")
+
+    @property
+    def broken(self) -> int:
+        """Rollouts whose environment or reward code raised."""
+        return self.states.count("broken")
+
+    @property
+    def finished(self) -> int:
+        """Rollouts with a result: scored, unmeasured or broken."""
+        return len(self.states) - self.states.count("missing")
+
+    @property
+    def missing(self) -> int:
+        """Planned rollouts without a result: no row, or generated and not scored."""
+        return self.plan.rollouts - self.finished
+
+    @property
+    def complete(self) -> bool:
+        """Whether the rows are the planned rollouts, each with a result, and no others."""
+        return self.missing == 0 and self.unplanned == 0
+
+    @property
+    def coverage(self) -> float:
+        """Scored rollouts as a share of the planned ones; 0.0 when none was planned."""
+        return self.scored / self.plan.rollouts if self.plan.rollouts else 0.0
+
+    @property
+    def error_rate(self) -> float | None:
+        """Unmeasured and broken rollouts as a share of the planned; None when none was planned."""
+        if not self.plan.rollouts:
+            return None
+        return (self.unmeasured + self.broken) / self.plan.rollouts
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the rubric metrics that at least one scored rollout has, as they appeared."""
+        return tuple(
+            name
+            for name, column in self.metrics.items()
+            if any(value is not None for value in column)
+        )
+
+    def by_example(self, column: Sequence[float | None]) -> list[list[float | None]]:
+        """Return the entries of a column in one list per example, in order of appearance."""
+        groups: list[list[float | None]] = [[] for _ in range(max(self.examples, default=-1) + 1)]
+        for example, value in zip(self.examples, column, strict=True):
+            groups[example].append(value)
+        return groups
+
+    def scored_only(self, column: Sequence[float | None]) -> Column:
+        """Return a column with None for every rollout that is not scored."""
+        return [
+            value if state == "scored" else None
+            for state, value in zip(self.states, column, strict=True)
+        ]
+
+    def correct_counts(self) -> list[tuple[int, int]]:
+        """Return (scored rollouts, correct ones among them) of each example.
+
+        Correct is a reward of at least the plan's `pass_threshold`, compared exactly as in the
+        rows; NaN is not.
+        """
+        threshold = self.plan.pass_threshold
+        counts = []
+        for group in self.by_example(self.reward):
+            rewards = [reward for reward in group if reward is not None]
+            counts.append((len(rewards), sum(reward >= threshold for reward in rewards)))
+        return counts
+
+
+def _number(value: object) -> float | None:
+    """Return an int, float or bool as a float; None for anything else."""
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:  # an int beyond the range of float
+            return math.inf
+    return None
+
+
+def _generation_seconds(timing: object) -> float | None:
+    generation = timing.get("generation") if isinstance(timing, Mapping) else None
+    return _number(generation.get("duration")) if isinstance(generation, Mapping) else None
+
+
+def _turns(row: Mapping[str, Any]) -> float | None:
+    metrics = row.get("metrics")
+    turns = _number(metrics.get("num_turns")) if isinstance(metrics, Mapping) else None
+    if turns is not None:
+        return turns
+    completion = row.get("completion")
+    if not isinstance(completion, list):
+        return None
+    return float(
+        sum(isinstance(turn, Mapping) and turn.get("role") == "assistant" for turn in completion)
+    )
+
+
+def _is_empty(prediction: object) -> bool:
+    """Whether a parsed answer is none: null, blank, or an empty list or table; 0 is an answer."""
+    if isinstance(prediction, str):
+        return not prediction.strip()
+    return prediction is None or prediction == [] or prediction == {}
