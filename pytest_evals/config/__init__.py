@@ -1,0 +1,1 @@
+"""TOML and options become EvalSpecs."""

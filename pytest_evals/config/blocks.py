@@ -1,0 +1,74 @@
+"""Blocks: the tables of an eval file that each become one eval, validated, not yet merged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .document import Document, Mistake
+from .lines import KeyPath
+from .schema import Level, check_table
+
+_ARRAYS = ("eval", "ablation")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One table that becomes one eval.
+
+    Attributes:
+        table: its own values, aliases replaced.
+        at: where it stands in the document: `("eval", 1)`; `()` is the top level.
+        document: the file.
+    """
+
+    table: Mapping[str, Any]
+    at: KeyPath
+    document: Document
+
+    def line(self, *keys: str | int) -> int | None:
+        """Return the line of a key of this block, or of its header."""
+        return self.document.line(*self.at, *keys)
+
+
+def read_blocks(document: Document) -> tuple[Block, list[Block], list[Mistake]]:
+    """Return the top level of a file, the blocks that become evals, and the mistakes in both.
+
+    Ablations will expand here, into blocks that follow those of `[[eval]]`.
+    """
+    mistakes: list[Mistake] = []
+    globals_ = {key: value for key, value in document.table.items() if key not in _ARRAYS}
+    top_level = _checked(globals_, (), document, mistakes)
+    evals = _array("eval", document, mistakes)
+    blocks = [
+        _checked(table, ("eval", index), document, mistakes) for index, table in enumerate(evals)
+    ]
+    for index, _ in enumerate(_array("ablation", document, mistakes)):
+        line = document.line("ablation", index)
+        message = "[[ablation]] is not supported yet; write each of its points as an [[eval]] block"
+        mistakes.append(Mistake(line, message))
+    if not blocks and not mistakes:
+        hint = "no evals here; an eval file needs at least one [[eval]] block with an env_id"
+        mistakes.append(Mistake(None, hint))
+    return top_level, blocks, mistakes
+
+
+def _array(key: str, document: Document, mistakes: list[Mistake]) -> list[Mapping[str, Any]]:
+    value = document.table.get(key, [])
+    if isinstance(value, list) and all(isinstance(block, dict) for block in value):
+        return value
+    message = f"{key!r} must be [[{key}]] blocks"
+    if isinstance(value, dict):
+        message = f"[{key}] must have double brackets: [[{key}]]"
+    mistakes.append(Mistake(document.line(key), message))
+    return []
+
+
+def _checked(
+    raw: Mapping[str, Any], at: KeyPath, document: Document, mistakes: list[Mistake]
+) -> Block:
+    level: Level = "eval" if at else "top level"
+    table, problems = check_table(raw, level)
+    mistakes += [Mistake(document.line(*at, *path), message) for path, message in problems]
+    return Block(table, at, document)

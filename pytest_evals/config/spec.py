@@ -1,0 +1,60 @@
+"""EvalSpec: one eval, validated and resolved, as every other room sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..gates.grammar import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSpec:
+    """One `[[eval]]` block with its defaults filled in.
+
+    Attributes:
+        name: unique in its file; made of letters, digits and `_ . + -`.
+        env_id: as the user wrote it (`my-env`, `owner/my-env`).
+        env_args: keyword arguments of `load_environment`.
+        num_examples: examples to take from the head of the dataset; 0 or less takes all.
+        rollouts_per_example: attempts at each example, at least 1.
+        model: model id or alias of the registry; None when `endpoint_id` names the endpoint.
+        endpoint_id: row of the registry; None when `model` does.
+        endpoints_path: the registry file, absolute; None for the default one.
+        provider, api_base_url, api_key_var: overrides of where requests go; None when not given.
+        sampling_args: fields of the request body besides model and messages, with `max_tokens`
+            and `temperature` merged in where they were given.
+        max_concurrent: cap on this eval's rollouts in flight; None when only the session's applies.
+        pass_threshold: a rollout is correct from this reward on; None for the environment's own.
+        pass_reward: a rollout below it fails as a test item; None when rewards fail no item.
+        rollout_seed: base of the `seed` sent with each rollout; None sends none.
+        timeout: seconds a rollout may take to generate before it is ended and scored; None for the
+            environment's own limit.
+        markers: pytest marks of its items.
+        gates: in order, the default one last.
+        path, line: where the block stands; line is counted from 1.
+    """
+
+    name: str
+    env_id: str
+    path: Path
+    line: int
+    num_examples: int
+    rollouts_per_example: int
+    env_args: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    endpoint_id: str | None = None
+    endpoints_path: Path | None = None
+    provider: str | None = None
+    api_base_url: str | None = None
+    api_key_var: str | None = None
+    sampling_args: Mapping[str, Any] = field(default_factory=dict)
+    max_concurrent: int | None = None
+    pass_threshold: float | None = None
+    pass_reward: float | None = None
+    rollout_seed: int | None = None
+    timeout: float | None = None
+    markers: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
