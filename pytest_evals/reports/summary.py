@@ -1,0 +1,142 @@
+"""EvalSummary: the figures of one finished eval, as every report prints them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from ..gates.grammar import Gate
+from ..gates.verdicts import Verdict, overall
+from ..stats.estimators import example_means, mean, pass_at_k, pass_hat_k, standard_error
+from ..stats.measurements import Measurements
+
+EvalVerdict: TypeAlias = Literal["passed", "failed", "inconclusive", "not judged"]
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSummary:
+    """One eval at the end of its run.
+
+    Attributes:
+        name, model: of the eval; `served_models` are the ids that the servers said they served.
+        num_examples, rollouts_per_example: as planned.
+        scored, unmeasured, broken, missing: rollouts by state; missing ones have no result.
+        mean_reward: mean over examples of their mean reward over scored rollouts; None when
+            nothing was scored.
+        standard_error: of `mean_reward`, over examples; None for fewer than two.
+        metrics: means of the rubric's metrics, computed like `mean_reward`.
+        pass_at_k, pass_hat_k: by k, the powers of two up to `rollouts_per_example`; over the
+            examples with at least k scored rollouts. Empty for one rollout per example.
+        input_tokens, output_tokens: sums over all rollouts, also those that were not scored; None
+            when no server counted.
+        seconds: wall time of the run.
+        verdict: of all gates together.
+        gated: whether a gate reads the reward (`reward`, `pass@k`, `pass^k`).
+        verdicts: of each judged gate, in the order of the gates.
+    """
+
+    name: str
+    model: str
+    served_models: tuple[str, ...]
+    num_examples: int
+    rollouts_per_example: int
+    scored: int
+    unmeasured: int
+    broken: int
+    missing: int
+    mean_reward: float | None
+    standard_error: float | None
+    metrics: Mapping[str, float]
+    pass_at_k: Mapping[int, float]
+    pass_hat_k: Mapping[int, float]
+    input_tokens: int | None
+    output_tokens: int | None
+    seconds: float
+    verdict: EvalVerdict
+    gated: bool
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def planned(self) -> int:
+        """Rollouts planned in all."""
+        return self.num_examples * self.rollouts_per_example
+
+
+def summarise(
+    *,
+    name: str,
+    model: str,
+    measurements: Measurements,
+    gates: Sequence[Gate],
+    verdicts: Sequence[Verdict],
+    seconds: float,
+) -> EvalSummary:
+    """Put together the summary of one eval.
+
+    Args:
+        name: of the eval.
+        model: the model id that was asked for.
+        measurements: of its rows.
+        gates: all gates of the eval, judged or not.
+        verdicts: of the gates that were judged.
+        seconds: wall time of the run.
+    """
+    means = example_means(measurements.by_example(measurements.reward))
+    return EvalSummary(
+        name=name,
+        model=model,
+        served_models=tuple(measurements.served_models),
+        num_examples=measurements.plan.num_examples,
+        rollouts_per_example=measurements.plan.rollouts_per_example,
+        scored=measurements.scored,
+        unmeasured=measurements.unmeasured,
+        broken=measurements.broken,
+        missing=measurements.missing,
+        mean_reward=mean(means),
+        standard_error=standard_error(means),
+        metrics=_metric_means(measurements),
+        pass_at_k=_by_powers_of_two(pass_at_k, measurements),
+        pass_hat_k=_by_powers_of_two(pass_hat_k, measurements),
+        input_tokens=_token_sum(measurements, "input_tokens"),
+        output_tokens=_token_sum(measurements, "output_tokens"),
+        seconds=seconds,
+        verdict=overall(gates, verdicts),
+        gated=any(is_on_reward(gate) for gate in gates),
+        verdicts=tuple(verdicts),
+    )
+
+
+def is_on_reward(gate: Gate) -> bool:
+    """Whether a gate reads the eval's reward."""
+    return gate.metric == "reward" or gate.metric.startswith(("pass@", "pass^"))
+
+
+def _metric_means(measurements: Measurements) -> dict[str, float]:
+    means = {}
+    for name in measurements.metric_names:
+        value = mean(example_means(measurements.by_example(measurements.metrics[name])))
+        means[name] = math.nan if value is None else value
+    return means
+
+
+def _by_powers_of_two(
+    estimator: Callable[[int, int, int], float | None], measurements: Measurements
+) -> dict[int, float]:
+    rollouts = measurements.plan.rollouts_per_example
+    counts = measurements.correct_counts()
+    figures = {}
+    for exponent in range(rollouts.bit_length() if rollouts > 1 else 0):
+        k = 2**exponent
+        estimates = [chance for n, c in counts if (chance := estimator(n, c, k)) is not None]
+        value = mean(estimates)
+        if value is not None:
+            figures[k] = value
+    return figures
+
+
+def _token_sum(measurements: Measurements, name: str) -> int | None:
+    counted = [value for value in measurements.usage.get(name, ()) if value is not None]
+    total = sum(counted)
+    return round(total) if counted and math.isfinite(total) else None

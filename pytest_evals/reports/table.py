@@ -1,0 +1,204 @@
+"""The table at the end of a session: one row per eval, with its metrics and gates below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from ..gates.figures import rounded
+from .columns import filled, shortened, width_of, wrapped
+from .summary import EvalSummary, EvalVerdict
+from .visible import visible
+
+Kind: TypeAlias = Literal["header", "eval", "detail", "gate"]
+
+VERDICT_WORDS: Final[dict[EvalVerdict, str]] = {
+    "passed": "passed",
+    "failed": "FAILED",
+    "inconclusive": "INCONCLUSIVE",
+    "not judged": "NOT JUDGED",
+}
+
+# What leaves the table, in this order, when it is too wide; it then stands below the row.
+_OPTIONAL: Final = ("tokens in/out", "pass@k", "time", "model", "errors")
+# Names are cut to this width before a column leaves the table.
+_NAME_WIDTHS: Final = {"eval": 20, "model": 18}
+_RIGHT: Final = ("n", "errors", "tokens in/out", "time")
+_LEAST_WIDTH: Final = 60
+_GAP: Final = "  "
+_INDENT: Final = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table.
+
+    Attributes:
+        text: without a line end and without colour.
+        kind: what the line is.
+        verdict: of the eval or gate it is about, by which a terminal may colour it.
+    """
+
+    text: str
+    kind: Kind
+    verdict: EvalVerdict | None = None
+
+
+def render(summaries: Sequence[EvalSummary], *, width: int) -> list[Line]:
+    """Return the table of a session's evals.
+
+    Args:
+        summaries: in the order to print.
+        width: columns of the terminal; below 60 the lines are made for 60.
+    """
+    if not summaries:
+        return []
+    width = max(width, _LEAST_WIDTH)
+    rows = [_cells(summary) for summary in summaries]
+    names = list(rows[0])
+    if not any(row["pass@k"] for row in rows):
+        names.remove("pass@k")
+    widths = _fitted(names, rows, width)
+    # All pass@k stand below the row anyway.
+    dropped = [name for name in names if name not in widths and name != "pass@k"]
+    header = {name: name for name in widths}
+    lines = [Line(_row(header, widths, width), "header")]
+    for summary, row in zip(summaries, rows, strict=True):
+        lines.append(Line(_row(row, widths, width), "eval", summary.verdict))
+        moved = [f"{name} {row[name]}" for name in dropped if row[name]]
+        lines.extend(_details(summary, moved, width))
+        lines.extend(_gates(summary, width))
+    return lines
+
+
+def _cells(summary: EvalSummary) -> dict[str, str]:
+    verdict = VERDICT_WORDS[summary.verdict]
+    best = max(summary.pass_at_k, default=None)
+    return {
+        "eval": _plain(summary.name),
+        "model": _plain(summary.model),
+        "n": f"{summary.num_examples}x{summary.rollouts_per_example}",
+        "reward": _reward(summary),
+        "pass@k": "" if best is None else f"@{best} {rounded(summary.pass_at_k[best])}",
+        "errors": str(summary.unmeasured + summary.broken),
+        "tokens in/out": f"{_count(summary.input_tokens)}/{_count(summary.output_tokens)}",
+        "time": _time(summary.seconds),
+        "verdict": verdict if summary.gated else f"{verdict}, not gated",
+    }
+
+
+def _fitted(names: Sequence[str], rows: Sequence[dict[str, str]], width: int) -> dict[str, int]:
+    """Return the widths of the columns that stay in the table."""
+    widths = {name: max(width_of(row[name]) for row in (*rows, {name: name})) for name in names}
+    for dropped in ("", *_OPTIONAL):
+        widths.pop(dropped, None)
+        excess = _total(widths) - width
+        for name, least in _NAME_WIDTHS.items():
+            if name in widths:
+                excess -= max(0, widths[name] - least)
+        if excess <= 0:
+            break
+    _narrow(widths, width, _NAME_WIDTHS)
+    _narrow(widths, width, {"eval": 4})
+    return widths
+
+
+def _narrow(widths: dict[str, int], width: int, least: dict[str, int]) -> None:
+    """Take from the widest of the names, column by column, what the table has too much."""
+    while _total(widths) > width:
+        candidates = [name for name in least if widths.get(name, 0) > least[name]]
+        if not candidates:
+            return
+        widths[max(candidates, key=lambda name: widths[name])] -= 1
+
+
+def _total(widths: dict[str, int]) -> int:
+    return sum(widths.values()) + len(_GAP) * (len(widths) - 1)
+
+
+def _row(cells: dict[str, str], widths: dict[str, int], width: int) -> str:
+    row = _GAP.join(
+        filled(shortened(cells[name], columns), columns, right=name in _RIGHT)
+        for name, columns in widths.items()
+    )
+    return shortened(row.rstrip(), width)
+
+
+def _details(summary: EvalSummary, moved: Sequence[str], width: int) -> Iterator[Line]:
+    """Yield what has no column: all pass@k, the metrics, what was not scored, who served."""
+    figures = [*moved, *_pass_figures(summary)]
+    figures.extend(f"{_plain(name)} {rounded(value)}" for name, value in summary.metrics.items())
+    if figures:
+        yield from _indented([f"{figure}," for figure in figures[:-1]] + figures[-1:], width)
+    not_scored = {
+        "unmeasured": summary.unmeasured,
+        "broken": summary.broken,
+        "without a result": summary.missing,
+    }
+    if any(not_scored.values()):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in not_scored.items() if count)
+        note = f"{summary.scored} of {summary.planned} rollouts scored: {kinds}"
+        yield from _indented(note.split(" "), width)
+    others = [_plain(model) for model in summary.served_models if model != summary.model]
+    if others:
+        yield from _indented(["served", "by", *", ".join(others).split(" ")], width)
+
+
+def _pass_figures(summary: EvalSummary) -> list[str]:
+    """Return each pass@k and pass^k; pass^1 is pass@1."""
+    figures = [f"pass@{k} {rounded(value)}" for k, value in summary.pass_at_k.items()]
+    figures += [f"pass^{k} {rounded(value)}" for k, value in summary.pass_hat_k.items() if k > 1]
+    return figures
+
+
+def _indented(parts: Sequence[str], width: int) -> Iterator[Line]:
+    for text in wrapped(parts, width, first=_INDENT, rest=_INDENT * 2):
+        yield Line(text, "detail")
+
+
+def _gates(summary: EvalSummary, width: int) -> Iterator[Line]:
+    for verdict in summary.verdicts:
+        first = f"{_INDENT}{VERDICT_WORDS[verdict.outcome]}{_GAP}"
+        words = _plain(verdict.line).split(" ")
+        for text in wrapped(words, width, first=first, rest=" " * 10):
+            yield Line(text, "gate", verdict.outcome)
+
+
+def _reward(summary: EvalSummary) -> str:
+    if summary.mean_reward is None:
+        return "n/a"
+    error = summary.standard_error
+    return f"{rounded(summary.mean_reward)} ± {'n/a' if error is None else rounded(error)}"
+
+
+def _count(number: int | None) -> str:
+    """Print a token count in at most four characters up to a billion: 950, 1.2k, 34k, 5.6M."""
+    if number is None:
+        return "n/a"
+    if number < 1000:
+        return str(number)
+    for size, unit in ((1e3, "k"), (1e6, "M"), (1e9, "G")):
+        scaled = number / size
+        text = f"{scaled:.1f}" if scaled < 9.95 else f"{scaled:.0f}"
+        if float(text) < 1000:
+            return f"{text}{unit}"
+    return f"{number:.2g}"
+
+
+def _time(seconds: float) -> str:
+    """Print a duration: 4.1s, 42s, 2m05s, 1h02m."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def _plain(text: str) -> str:
+    """Return names and messages that may come from elsewhere as one harmless line."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")

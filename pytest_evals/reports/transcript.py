@@ -1,0 +1,116 @@
+"""Transcripts: a rollout's messages as text that a person can read in a terminal."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ..messages import text_of
+from .visible import clipped, visible
+
+MESSAGE_LIMIT: Final = 4_000
+TRANSCRIPT_LIMIT: Final = 20_000
+
+
+def transcript(prompt: object, completion: object) -> str:
+    """Return the messages of a rollout, oldest first.
+
+    Each begins with its role at the left margin; everything that others wrote is indented, so no
+    model can write a role. Messages are cut in the middle after 4,000 characters, the whole after
+    20,000, with a note.
+
+    Args:
+        prompt: the messages the rollout began with; a string for a plain completion.
+        completion: the messages after them; None when there are none yet.
+    """
+    blocks = [*_blocks(prompt, "prompt"), *_blocks(completion, "completion")]
+    return _shortened(blocks) if blocks else "(no messages)"
+
+
+def _shortened(blocks: Sequence[str]) -> str:
+    """Join the blocks; where they are too long together, leave out whole ones in the middle.
+
+    The first and the last are always there.
+    """
+    if sum(map(len, blocks)) <= TRANSCRIPT_LIMIT:
+        return "\n".join(blocks)
+    head: list[str] = []
+    tail: list[str] = []
+    room = TRANSCRIPT_LIMIT
+    front, back = 0, len(blocks)
+    while front < back:
+        from_front = len(head) <= len(tail)
+        block = blocks[front] if from_front else blocks[back - 1]
+        room -= len(block)
+        if room < 0 and head and tail:
+            break
+        if from_front:
+            head.append(block)
+            front += 1
+        else:
+            tail.append(block)
+            back -= 1
+    left_out = f"({back - front} of {len(blocks)} messages left out)"
+    return "\n".join([*head, left_out, *reversed(tail)])
+
+
+def _blocks(messages: object, role: str) -> list[str]:
+    if messages is None:
+        return []
+    if isinstance(messages, list):
+        return [_block(message) for message in messages]
+    return [_titled(role, messages if isinstance(messages, str) else repr(messages))]
+
+
+def _block(message: object) -> str:
+    if not isinstance(message, Mapping):
+        return _titled("message", str(message))
+    role = str(message.get("role", "message"))
+    if message.get("tool_call_id"):
+        role = f"{role} {message['tool_call_id']}"
+    parts = []
+    if message.get("reasoning_content"):
+        parts.append(f"(reasoning) {message['reasoning_content']}")
+    parts.append(text_of(message))
+    parts.extend(_attachments(message.get("content")))
+    calls = message.get("tool_calls")
+    if isinstance(calls, list):
+        parts.extend(f"(calls) {_tool_call(call)}" for call in calls)
+    return _titled(role, "\n".join(part for part in parts if part))
+
+
+def _attachments(content: object) -> list[str]:
+    """Name the parts of a message that are not text: (image_url), (input_audio)."""
+    if not isinstance(content, list):
+        return []
+    return [
+        f"({part.get('type', 'part')})"
+        for part in content
+        if isinstance(part, Mapping) and not isinstance(part.get("text"), str)
+    ]
+
+
+def _tool_call(call: object) -> str:
+    """Return `name(arguments)` of a tool call: a table, or JSON text as rows hold it."""
+    if isinstance(call, str):
+        try:
+            call = json.loads(call)
+        except (ValueError, RecursionError):
+            return str(call)
+    if not isinstance(call, Mapping):
+        return str(call)
+    function: Mapping[str, Any] = call
+    if isinstance(call.get("function"), Mapping):
+        function = call["function"]
+    return f"{function.get('name')}({function.get('arguments', '')})"
+
+
+def _titled(role: str, text: str) -> str:
+    title = visible(clipped(role, 80)).replace("\n", "\\n")
+    body = visible(clipped(text, MESSAGE_LIMIT))
+    # Written-out control characters take up to ten times the room. Cutting can put the middle of a
+    # line at the start of one, hence again `visible`.
+    body = visible(clipped(body, 2 * MESSAGE_LIMIT))
+    return f"{title}:\n{textwrap.indent(body or '(empty)', '  ')}"
