@@ -52,7 +52,7 @@ def find_environment(env_id: str, *, env_dir: Path, config_dir: Path | None) -> 
         config_dir: the folder of the config file, if there is one.
 
     Raises:
-        EnvironmentLoadError: the id names no module, or none of the places holds one; lists them.
+        EnvironmentLoadError: the id names no module, or none of the places holds one; names them.
     """
     module = module_name(env_id)
     without_loader: list[str] = []
@@ -62,10 +62,8 @@ def find_environment(env_id: str, *, env_dir: Path, config_dir: Path | None) -> 
             return installed
         without_loader.append(f"module {module} ({installed.path or 'built in'})")
     roots = [env_dir] if config_dir in (None, env_dir) else [env_dir, config_dir]
-    looked: list[str] = []
     for root in roots:
         for candidate, search_path in _forms(root, module):
-            looked.append(str(candidate))
             if not candidate.is_file():
                 continue
             if holds_environment(candidate):
@@ -74,8 +72,8 @@ def find_environment(env_id: str, *, env_dir: Path, config_dir: Path | None) -> 
     found = f"found without a {LOADER}(): {', '.join(without_loader)}; " if without_loader else ""
     raise EnvironmentLoadError(
         f"environment {env_id!r} was not found: {found}"
-        f"looked for an installed module {module!r} and for {', '.join(looked)}. "
-        "Install it, or point the folder of environments at it"
+        f"looked for an installed module {module!r}, then for {module}.py or {module}/ in "
+        f"{' and '.join(str(root) for root in roots)}. Install it, or put it there"
     )
 
 

@@ -108,13 +108,8 @@ def test_nothing_found_names_every_place(tmp_path: Path) -> None:
     assert message.startswith(
         "environment 'owner/my-env' was not found: "
         f"found without a load_environment(): {envs / 'my_env.py'}; "
-        "looked for an installed module 'my_env'"
+        f"looked for an installed module 'my_env', then for my_env.py or my_env/ in {envs} and {conf}"
     )
-    for root in (envs, conf):
-        for form in ("my_env/__init__.py", "my_env/my_env.py", "my_env/my_env/__init__.py"):
-            assert str(root / form) in message
-        assert str(root / "my_env/src/my_env/__init__.py") in message
-        assert str(root / "my_env.py") in message
 
 
 def test_a_module_of_the_standard_library_is_named_in_the_error(tmp_path: Path) -> None:

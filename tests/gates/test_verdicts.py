@@ -438,7 +438,7 @@ def test_a_computed_value_is_compared_as_it_is() -> None:
         [{"example_id": 0, "rollout": 0, "state": "scored", "reward": 1.0}], planned=Plan(1, 1)
     )
     assert judge(gate, measured, computed=10.0).outcome == "passed"
-    assert judge(gate, measured, computed=9.5).line.startswith("length 9.5 < 10")
+    assert judge(gate, measured, computed=9.5).line.startswith("length 9.500 < 10")
     assert judge(gate, measured, computed=math.nan).outcome == "failed"
 
 

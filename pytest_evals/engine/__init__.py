@@ -1,0 +1,1 @@
+"""Rollouts in flight: the loop thread, groups and limits."""

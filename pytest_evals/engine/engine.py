@@ -1,0 +1,199 @@
+"""Engine: keeps rollouts in flight on one background loop and delivers them as they finish."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from ..clients.client import Client
+from ..endpoints.endpoint import Endpoint
+from .attempts import Attempt, conclude, generate, score
+from .groups import GroupBoard, is_scored_by_group, mark_incomplete
+from .health import EndpointHealth
+from .loop import LoopThread
+from .rollouts import RolloutJob, RolloutResult
+from .run import EvalRun
+
+MakeClient: TypeAlias = Callable[[Endpoint], Client]
+Deliver: TypeAlias = Callable[[RolloutResult], None]
+
+# How long rollouts that ignore their cancellation are waited for.
+_CANCEL_SECONDS = 1.0
+
+
+class Engine:
+    """Runs rollouts ahead of whoever reports them.
+
+    Jobs start in the order they were submitted, at most `limit` at a time over all evals, and are
+    delivered in the order they end. `submit`, `give_up`, `cancel` and `close` are for the thread
+    that made the engine; everything else, `deliver` included, happens on the loop's thread.
+
+    Args:
+        limit: rollouts in flight; 0 or less for no limit.
+        make_client: makes the client of an endpoint; called once for each Endpoint object.
+        deliver: takes every result, once; it must be quick and thread-safe.
+    """
+
+    def __init__(self, *, limit: int, make_client: MakeClient, deliver: Deliver) -> None:
+        self.limit = limit
+        self.in_flight = 0
+        self._make_client = make_client
+        self._deliver = deliver
+        self._waiting: dict[EvalRun, deque[RolloutJob]] = {}
+        self._flying: dict[EvalRun, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        # By identity: an Endpoint holds a dict and cannot be hashed; its EvalRun keeps it alive.
+        self._clients: dict[int, Client] = {}
+        self._health: dict[int, EndpointHealth] = {}
+        self._groups = GroupBoard()
+        self._stopping = False
+        self._thread = LoopThread("pytest-evals")
+
+    def submit(self, jobs: Iterable[RolloutJob]) -> None:
+        """Queue rollouts; those of one group must come in one call."""
+        self._thread.call_soon(self._enqueue, list(jobs))
+
+    def give_up(self, endpoint: Endpoint, error: BaseException) -> None:
+        """Deliver every waiting rollout of `endpoint` as failed because of `error`."""
+        self._thread.call_soon(self._give_up, endpoint, error)
+
+    def cancel(self) -> None:
+        """Start nothing more, cancel what is in flight and wait a moment for it to end."""
+        self._stopping = True
+        # A rollout that blocks the loop is left to its daemon thread.
+        with contextlib.suppress(concurrent.futures.TimeoutError):
+            self._thread.run(self._cancel_all(), timeout=_CANCEL_SECONDS + 1.0)
+
+    def close(self) -> None:
+        """Cancel, close the clients and end the loop."""
+        self.cancel()
+        with contextlib.suppress(concurrent.futures.TimeoutError):
+            self._thread.run(self._close_clients(), timeout=2.0)
+        self._thread.close(timeout=2.0)
+
+    def _enqueue(self, jobs: list[RolloutJob]) -> None:
+        self._groups.expect(jobs)
+        for job in jobs:
+            self._waiting.setdefault(job.run, deque()).append(job)
+            self._flying.setdefault(job.run, 0)
+        self._fill()
+
+    def _give_up(self, endpoint: Endpoint, error: BaseException) -> None:
+        self._health_of(endpoint).give_up(error)
+        self._fill()
+
+    def _fill(self) -> None:
+        while not self._stopping and (self.limit <= 0 or self.in_flight < self.limit):
+            job = self._next_job()
+            if job is None:
+                return
+            self._start(job)
+
+    def _next_job(self) -> RolloutJob | None:
+        for run, waiting in self._waiting.items():
+            if not waiting:
+                continue
+            health = self._health_of(run.endpoint)
+            if health.status == "given up":
+                self._refuse(waiting, health)
+            elif health.may_start and not self._is_full(run):
+                return waiting.popleft()
+        return None
+
+    def _is_full(self, run: EvalRun) -> bool:
+        return run.max_concurrent is not None and self._flying[run] >= run.max_concurrent
+
+    def _refuse(self, waiting: deque[RolloutJob], health: EndpointHealth) -> None:
+        while waiting:
+            attempt = Attempt(waiting.popleft(), error=health.error)
+            health.failed(attempt)
+            self._report_failures(health)
+
+    def _start(self, job: RolloutJob) -> None:
+        self.in_flight += 1
+        self._flying[job.run] += 1
+        self._health_of(job.run.endpoint).in_flight += 1
+        attempt = Attempt(job)
+        task = self._thread.loop.create_task(self._roll_out(attempt))
+        self._tasks.add(task)
+        # A callback, not a finally: a task cancelled before its first step runs no body.
+        task.add_done_callback(lambda task: self._ended(attempt, task))
+
+    async def _roll_out(self, attempt: Attempt) -> None:
+        await generate(attempt, self._client_of(attempt.job.run.endpoint))
+        health = self._health_of(attempt.job.run.endpoint)
+        if attempt.answered:
+            health.answered()
+        if attempt.error is not None:
+            health.failed(attempt)  # reported by _ended, once this one has left the flight
+        elif is_scored_by_group(attempt.job.run):
+            await self._score(self._groups.ended(attempt))
+        else:
+            await self._score([attempt])
+
+    async def _score(self, attempts: list[Attempt]) -> None:
+        if not attempts:
+            return
+        run = attempts[0].job.run
+        if not is_scored_by_group(run) or not mark_incomplete(attempts, run.rollouts_per_example):
+            await score(attempts)
+        for attempt in attempts:
+            self._deliver(conclude(attempt))
+
+    def _ended(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
+        run = attempt.job.run
+        health = self._health_of(run.endpoint)
+        self._tasks.discard(task)
+        self.in_flight -= 1
+        self._flying[run] -= 1
+        health.in_flight -= 1
+        if self._stopping:
+            return
+        if task.cancelled():
+            attempt.error = RuntimeError("the rollout cancelled itself")
+            health.failed(attempt)
+        elif task.exception() is not None:
+            attempt.error = task.exception()
+            health.failed(attempt)
+        self._report_failures(health)
+        self._fill()
+
+    def _report_failures(self, health: EndpointHealth) -> None:
+        for failed in health.settled():
+            self._deliver(conclude(failed))
+            if not is_scored_by_group(failed.job.run):
+                continue
+            siblings = self._groups.ended(failed)
+            mark_incomplete(siblings, failed.job.run.rollouts_per_example)
+            for attempt in siblings:
+                self._deliver(conclude(attempt))
+
+    def _client_of(self, endpoint: Endpoint) -> Client:
+        client = self._clients.get(id(endpoint))
+        if client is None:
+            client = self._clients[id(endpoint)] = self._make_client(endpoint)
+        return client
+
+    def _health_of(self, endpoint: Endpoint) -> EndpointHealth:
+        health = self._health.get(id(endpoint))
+        if health is None:
+            health = self._health[id(endpoint)] = EndpointHealth()
+        return health
+
+    async def _cancel_all(self) -> None:
+        for waiting in self._waiting.values():
+            waiting.clear()
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
+
+    async def _close_clients(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+        self._clients.clear()

@@ -1,0 +1,83 @@
+"""EndpointHealth: whether an endpoint is worth asking again."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from ..errors import ModelError, RejectedError
+from .attempts import Attempt
+
+Status: TypeAlias = Literal["unknown", "answering", "doubtful", "given up"]
+
+
+class EndpointHealth:
+    """What the rollouts of one endpoint have shown of it.
+
+    A rejected key or an unknown model gives the endpoint up at once. An endpoint that has never
+    answered and fails a rollout (retries included) becomes doubtful: no further rollout starts,
+    those in flight go on, and failures are withheld. One answer clears it; when the last rollout
+    in flight has failed too, it is given up. So a server that is down costs one round of requests
+    and shows as one error, and one reset among slow first answers costs nothing.
+
+    Attributes:
+        in_flight: rollouts of the endpoint under way; kept by the engine.
+        error: why it was given up.
+        cause: the rollout that found out, once one has reported it.
+    """
+
+    def __init__(self) -> None:
+        self.status: Status = "unknown"
+        self.in_flight = 0
+        self.error: BaseException | None = None
+        self.cause: str | None = None
+        self._withheld: list[Attempt] = []
+
+    @property
+    def may_start(self) -> bool:
+        """Whether another rollout may start now."""
+        return self.status in ("unknown", "answering")
+
+    def answered(self) -> None:
+        """Note that the model answered."""
+        if self.status != "given up":
+            self.status = "answering"
+
+    def give_up(self, error: BaseException) -> None:
+        """Let no further rollout start because of `error`."""
+        self.status, self.error = "given up", error
+
+    def failed(self, attempt: Attempt) -> None:
+        """Take a failed attempt; `settled` gives it back once it is clear what it means."""
+        self._withheld.append(attempt)
+        if self.status == "given up" or not isinstance(attempt.error, ModelError):
+            return
+        if isinstance(attempt.error, RejectedError):
+            self.give_up(attempt.error)
+        elif self.status == "unknown":
+            self.status = "doubtful"
+
+    def settled(self) -> list[Attempt]:
+        """Return the failed attempts that can be reported now.
+
+        When the endpoint was given up, the first of them carries the error and the others name it
+        as their cause. Failures that are not the endpoint's stand for themselves.
+        """
+        if self.status == "doubtful" and self.in_flight == 0:
+            self.give_up(next(a.error for a in self._withheld if isinstance(a.error, ModelError)))
+        if self.status == "doubtful":
+            ready = [a for a in self._withheld if not isinstance(a.error, ModelError)]
+            self._withheld = [a for a in self._withheld if isinstance(a.error, ModelError)]
+            return ready
+        ready, self._withheld = self._withheld, []
+        if self.status == "given up":
+            for attempt in ready:
+                self._explain(attempt)
+        return ready
+
+    def _explain(self, attempt: Attempt) -> None:
+        if not isinstance(attempt.error, ModelError):
+            return
+        if self.cause is None:
+            self.cause = attempt.job.name
+        else:
+            attempt.cause = self.cause

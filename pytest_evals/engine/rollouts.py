@@ -1,0 +1,84 @@
+"""What the engine is asked to do and what it delivers: a RolloutJob, a RolloutResult."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ..messages import Messages
+
+if TYPE_CHECKING:
+    from .run import EvalRun
+
+RolloutOutcome: TypeAlias = Literal["scored", "unmeasured", "broken"]
+
+_SEED_MASK = 0x7FFFFFFF
+
+
+RolloutKey: TypeAlias = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutJob:
+    """One rollout to run: attempt number `rollout` at `example`."""
+
+    run: EvalRun
+    example: dict[str, Any]
+    rollout: int
+
+    @property
+    def key(self) -> RolloutKey:
+        """What identifies the rollout in its eval."""
+        return (self.example["example_id"], self.rollout)
+
+    @property
+    def name(self) -> str:
+        """The rollout's name with its eval's: `gsm8k::17-r0`."""
+        return f"{self.run.name}::{rollout_name(*self.key)}"
+
+
+@dataclass(slots=True)
+class RolloutResult:
+    """How one rollout ended.
+
+    Attributes:
+        run: the eval it belongs to.
+        key: example id and rollout number.
+        outcome: scored, unmeasured or broken.
+        reward, metrics: of a scored rollout; None and {} otherwise.
+        error: what left it unmeasured or broken.
+        cause: the rollout (`gsm8k::17-r0`) whose failure explains this one; None for its own.
+        start, stop: epoch seconds of the rollout itself, without the wait for its turn.
+        input_tokens, output_tokens: over all its model calls; None when not counted.
+        prompt, completion: what was said; None when it never began.
+    """
+
+    run: EvalRun
+    key: RolloutKey
+    outcome: RolloutOutcome
+    start: float
+    stop: float
+    reward: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    error: BaseException | None = None
+    cause: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    prompt: Messages | None = None
+    completion: Messages | None = None
+
+
+def rollout_name(example_id: int, rollout: int) -> str:
+    """Return how a rollout is called in node ids and messages: `17-r0`."""
+    return f"{example_id}-r{rollout}"
+
+
+def seed_of(rollout_seed: int, example_id: int, rollout: int) -> int:
+    """Return the `seed` sent with a rollout: a 31-bit number made of its three arguments.
+
+    Rollouts of one example get different seeds, and the same rollout gets the same one in every
+    run, whatever else the run selects.
+    """
+    return zlib.crc32(f"{rollout_seed}/{example_id}/{rollout}".encode()) & _SEED_MASK

@@ -1,0 +1,41 @@
+"""Figures of rollouts and gates as properties of their JUnit test cases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..engine.rollouts import RolloutResult
+from ..gates.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from .nodes import GateItem, RolloutItem
+
+
+def describe_rollout(item: RolloutItem, result: RolloutResult) -> None:
+    """Set the properties of a rollout: state, reward, metrics, tokens."""
+    # Set, not added: an item that is run again has one set of figures.
+    item.user_properties[:] = [("evals.state", result.outcome)]
+    if result.reward is not None:
+        item.user_properties.append(("evals.reward", result.reward))
+    for name, value in result.metrics.items():
+        item.user_properties.append((f"evals.metric.{name}", value))
+    if result.input_tokens is not None:
+        item.user_properties.append(("evals.input_tokens", result.input_tokens))
+        item.user_properties.append(("evals.output_tokens", result.output_tokens))
+
+
+def describe_gate(item: GateItem, verdict: Verdict) -> None:
+    """Set the properties of a gate: its condition, its verdict and the figures behind it."""
+    figures = {
+        "verdict": verdict.outcome,
+        "gate": item.gate.text,
+        "value": verdict.value,
+        "limit": item.gate.limit,
+        "standard_error": verdict.standard_error,
+        "examples": verdict.n_examples,
+        "rollouts": verdict.n_rollouts,
+        "coverage": verdict.coverage,
+    }
+    item.user_properties[:] = [
+        (f"evals.{name}", value) for name, value in figures.items() if value is not None
+    ]

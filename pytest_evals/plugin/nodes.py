@@ -1,0 +1,206 @@
+"""The pytest nodes: an eval file or environment, its evals, their rollouts and gates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..config.spec import EvalSpec
+from ..engine.rollouts import RolloutResult, rollout_name
+from ..environments.location import EnvironmentLocation, location_of_path
+from ..gates.grammar import Gate
+from . import outcomes
+from .marks import is_ruled_out
+from .runs import Run
+from .session import EvalSession
+
+
+def collect_file(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Return the collector of an eval file, or of an environment's module."""
+    if path.suffix == ".toml":
+        return EvalFile.from_parent(parent, path=path)
+    found = location_of_path(path)
+    return EnvironmentFile.from_parent(parent, path=path, found=found) if found else None
+
+
+def collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Return the collector of an environment's folder; None for any other folder."""
+    found = location_of_path(path)
+    return EnvironmentDir.from_parent(parent, path=path, found=found) if found else None
+
+
+class _EvalCollector(pytest.Collector):
+    """A collector whose errors show in the short summary too."""
+
+    def repr_failure(  # type: ignore[override]  # pytest's own Collector leaves `style` out too
+        self, excinfo: pytest.ExceptionInfo[BaseException]
+    ) -> Any:
+        """Return the text of a collection error; anything else is a bug and has its traceback."""
+        if isinstance(excinfo.value, self.CollectError):
+            return outcomes.ShortText(str(excinfo.value), self.path, 1)
+        return super().repr_failure(excinfo)
+
+
+class EvalFile(_EvalCollector, pytest.File):
+    """A TOML file of evals."""
+
+    def collect(self) -> Iterable[Eval]:
+        """Read and check the whole file, then yield its evals."""
+        session = EvalSession.of(self.config)
+        with session.reported_errors(self):
+            specs = session.read_file(self.path)
+        yield from _evals(self, specs)
+
+
+class EnvironmentFile(_EvalCollector, pytest.File):
+    """An environment's module, named on the command line."""
+
+    def __init__(self, *, found: tuple[str, EnvironmentLocation], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._found = found
+
+    def collect(self) -> Iterable[Eval]:
+        """Yield the one eval of the environment."""
+        yield from _environment_evals(self, self._found)
+
+
+class EnvironmentDir(_EvalCollector, pytest.Directory):
+    """An environment's folder, named on the command line; its own tests are collected too."""
+
+    def __init__(self, *, found: tuple[str, EnvironmentLocation], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._found = found
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Yield the eval of the environment, then what pytest finds in the folder."""
+        yield from _environment_evals(self, self._found)
+        for path in sorted(self.path.iterdir()):
+            if self.ihook.pytest_ignore_collect(collection_path=path, config=self.config):
+                continue
+            if path.is_dir():
+                found = self.ihook.pytest_collect_directory(path=path, parent=self)
+                yield from [found] if found is not None else []
+            else:
+                yield from self.ihook.pytest_collect_file(file_path=path, parent=self)
+
+
+def _environment_evals(
+    node: EnvironmentFile | EnvironmentDir, found: tuple[str, EnvironmentLocation]
+) -> Iterator[Eval]:
+    session = EvalSession.of(node.config)
+    with session.reported_errors(node):
+        specs = session.read_environment(node.path, *found)
+    yield from _evals(node, specs)
+
+
+def _evals(parent: pytest.Collector, specs: list[EvalSpec]) -> Iterator[Eval]:
+    parent.ihook.pytest_evals_modify_evals(config=parent.config, evals=specs)
+    for spec in specs:
+        for marker in spec.markers:
+            # Before the mark is added, so that --strict-markers knows it.
+            parent.config.addinivalue_line("markers", f"{marker}: named in {spec.path.name}")
+        yield Eval.from_parent(parent, name=spec.name, spec=spec, siblings=specs)
+
+
+class Eval(_EvalCollector):
+    """One eval: a collector of its rollouts and gates."""
+
+    def __init__(self, *, spec: EvalSpec, siblings: list[EvalSpec], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+        self._siblings = siblings
+        for marker in ("evals", *spec.markers):
+            self.add_marker(marker)
+
+    def collect(self) -> Iterable[RolloutItem | GateItem]:
+        """Load the environment and yield an item for each rollout, then one for each gate."""
+        if is_ruled_out(self.config, {mark.name for mark in self.iter_markers()}):
+            return
+        session = EvalSession.of(self.config)
+        with session.reported_errors(self):
+            run = session.prepare(self.spec, self.nodeid, self.ihook, self._siblings)
+        if run is None:
+            return
+        for example in run.examples:
+            for rollout in range(self.spec.rollouts_per_example):
+                name = rollout_name(example["example_id"], rollout)
+                yield RolloutItem.from_parent(
+                    self, name=name, run=run, example=example, rollout=rollout
+                )
+        for gate in self.spec.gates:
+            yield GateItem.from_parent(self, name=gate.name, run=run, gate=gate)
+
+
+class EvalItem(pytest.Item):
+    """An item of an eval.
+
+    Attributes:
+        kind: "rollout" or "gate".
+    """
+
+    kind = ""
+
+    def __init__(self, *, run: Run, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Point at the eval's block in its file."""
+        return self.run.spec.path, self.run.spec.line - 1, f"{self.run.spec.name}::{self.name}"
+
+    def complete_report(self, report: pytest.TestReport) -> None:
+        """Add to a report of this item what only this kind of item knows."""
+
+
+class RolloutItem(EvalItem):
+    """One rollout: setup obtains it, call judges it.
+
+    Attributes:
+        example, rollout: the row of the dataset, and which attempt at it this is.
+        result: how the rollout ended, between its setup and its teardown.
+    """
+
+    kind = "rollout"
+
+    def __init__(self, *, example: dict[str, Any], rollout: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.example = example
+        self.rollout = rollout
+        self.result: RolloutResult | None = None
+
+    def setup(self) -> None:
+        """Wait for the rollout; one without a reward is an error, or skipped if tolerated."""
+        session = EvalSession.of(self.config)
+        if session.is_dry:
+            return
+        outcomes.check_measured(self, session.obtain(self))
+
+    def runtest(self) -> None:
+        """Fail a reward below the eval's `pass_reward`; without one every reward passes."""
+        if self.result is not None:
+            outcomes.check_reward(self, self.result)
+
+    def teardown(self) -> None:
+        """Let go of the rollout: a session may have a hundred thousand."""
+        self.result = None
+
+    def complete_report(self, report: pytest.TestReport) -> None:
+        """Add the rollout's own times, its reward and, where it is read, its transcript."""
+        outcomes.add_rollout(self, report)
+
+
+class GateItem(EvalItem):
+    """One gate of an eval, run when every selected rollout of it has reported."""
+
+    kind = "gate"
+
+    def __init__(self, *, gate: Gate, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.gate = gate
+
+    def runtest(self) -> None:
+        """Judge the gate on the rows that are on disk."""
+        outcomes.check_gate(self, EvalSession.of(self.config).judge(self.run, self.gate))

@@ -1,0 +1,170 @@
+"""Command line options and ini keys, and what they ask for."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from ..config.settings import Settings
+
+# (name, type, metavar, help): the flag is --evals-NAME and the ini key evals_NAME.
+_SETTINGS: tuple[tuple[str, type, str, str], ...] = (
+    ("provider", str, "NAME", "Provider of the models: openai, openrouter, local, ..."),
+    ("model", str, "MODEL", "Model id, or an alias of the endpoint registry"),
+    ("num-examples", int, "N", "Examples per eval; -1 takes all"),
+    ("rollouts-per-example", int, "R", "Attempts at each example"),
+    ("max-concurrent", int, "N", "Rollouts in flight over the whole session; 0 for no limit"),
+    ("output-dir", str, "DIR", "Where runs are kept: DIR/evals/... (default: outputs)"),
+)
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option and ini key of the plugin."""
+    group = parser.getgroup("evals", "evals: language models on environments")
+    group.addoption(
+        "--evals",
+        action="store_true",
+        dest="evals",
+        help="Collect the eval files inside the folders named on the command line",
+    )
+    for name, kind, metavar, text in _SETTINGS:
+        dest = "evals_" + name.replace("-", "_")
+        group.addoption(f"--evals-{name}", type=kind, metavar=metavar, dest=dest, help=text)
+        parser.addini(dest, f"{text}; --evals-{name} beats it", default=None)
+    group.addoption(
+        "--evals-gate",
+        action="append",
+        default=[],
+        metavar="GATE",
+        dest="evals_gate",
+        help='A gate for every eval besides its own: "reward >= 0.8"; repeatable',
+    )
+    group.addoption(
+        "--evals-partial",
+        action="store_true",
+        dest="evals_partial",
+        help="Let a selection (-k, node ids) leave gates unjudged without failing the run",
+    )
+    parser.addini(
+        "evals_files",
+        "Patterns of eval files to collect inside named folders, such as *.evals.toml",
+        type="args",
+        default=[],
+    )
+    parser.addini("evals_gate", "Gates for every eval besides its own", type="linelist", default=[])
+
+
+def command_line_settings(config: pytest.Config) -> Settings:
+    """Return what the command line says of every eval."""
+    return _settings(config, config.getoption, tuple(config.getoption("evals_gate")))
+
+
+def ini_settings(config: pytest.Config) -> Settings:
+    """Return what the ini file says of every eval.
+
+    Raises:
+        pytest.UsageError: a number is none.
+    """
+    return _settings(config, lambda dest: _ini(config, dest), tuple(config.getini("evals_gate")))
+
+
+def output_dir(config: pytest.Config) -> Path:
+    """Return the folder that holds `evals/`, absolute."""
+    chosen = config.getoption("evals_output_dir") or _ini(config, "evals_output_dir") or "outputs"
+    return config.invocation_params.dir / chosen
+
+
+def is_named(path: Path, session: pytest.Session) -> bool:
+    """Whether `path` itself was given on the command line.
+
+    Neither `testpaths` nor `pytest .` counts: they mean whatever is there.
+    """
+    config = session.config
+    return (
+        config.args_source is config.ArgsSource.ARGS
+        and path != config.invocation_params.dir
+        and session.isinitpath(path)
+    )
+
+
+def is_asked_for(path: Path, session: pytest.Session) -> bool:
+    """Whether a file may be collected as an eval file or an environment.
+
+    Evals cost money: a file counts when it is named, or inside a named folder when `--evals` is
+    given or a pattern of the ini key `evals_files` matches its name.
+    """
+    if path.suffix not in (".toml", ".py"):
+        return False
+    if is_named(path, session):
+        return True
+    config = session.config
+    if path.suffix != ".toml" or config.args_source is not config.ArgsSource.ARGS:
+        return False
+    if config.getoption("evals"):
+        from ..config.document import is_eval_file
+
+        return is_eval_file(path)
+    return any(fnmatch.fnmatch(path.name, pattern) for pattern in config.getini("evals_files"))
+
+
+def refuse_name_clash() -> None:
+    """Stop when the distribution of the same import name is installed as well.
+
+    Raises:
+        pytest.UsageError: it is; either package would hide parts of the other.
+    """
+    try:
+        importlib.metadata.distribution("pytest-evals")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    raise pytest.UsageError(
+        "both pytest-rollouts and pytest-evals are installed, and both are imported as"
+        " pytest_evals. Uninstall the two (pip uninstall pytest-evals pytest-rollouts), then"
+        " install the one you want"
+    )
+
+
+def refuse_workers(config: pytest.Config) -> None:
+    """Stop a session that names evals and distributes its tests.
+
+    Raises:
+        pytest.UsageError: xdist would run the evals in workers.
+    """
+    if config.getoption("dist", "no") == "no" or hasattr(config, "workerinput"):
+        return
+    named = [arg for arg in config.args if arg.split("::")[0].endswith(".toml")]
+    if named or config.getoption("evals"):
+        raise pytest.UsageError(
+            f"evals ({', '.join(named) or '--evals'}) do not run under xdist yet: leave out -n."
+            " One process keeps hundreds of rollouts in flight; --evals-max-concurrent says how"
+            " many"
+        )
+
+
+def _settings(config: pytest.Config, read: Any, gates: tuple[str, ...]) -> Settings:
+    from ..config.settings import Settings
+
+    return Settings(
+        model=read("evals_model"),
+        provider=read("evals_provider"),
+        num_examples=read("evals_num_examples"),
+        rollouts_per_example=read("evals_rollouts_per_example"),
+        max_concurrent=read("evals_max_concurrent"),
+        gates=gates,
+    )
+
+
+def _ini(config: pytest.Config, dest: str) -> Any:
+    value = config.getini(dest)
+    if value in (None, ""):
+        return None
+    kind = next(k for name, k, _, _ in _SETTINGS if "evals_" + name.replace("-", "_") == dest)
+    try:
+        return kind(value)
+    except ValueError:
+        raise pytest.UsageError(f"ini key {dest}: {value!r} is not a number") from None

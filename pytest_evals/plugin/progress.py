@@ -1,0 +1,112 @@
+"""Progress: one live line below pytest's output on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+# Redrawing costs two writes; a person reads no faster.
+_REDRAW_SECONDS = 0.1
+_LINE_SECONDS = 15.0
+
+# Index (scrolls at the bottom of the screen), up, save the cursor, down, to the left, erase line.
+_BELOW = "\x1bD\x1b[A\x1b7\x1b[B\r\x1b[2K"
+_RESTORE = "\x1b8"
+_ERASE_BELOW = "\x1b7\x1b[B\r\x1b[2K\x1b8"
+
+
+class Progress:
+    """Counts the rollouts that reported, and shows where the session stands.
+
+    Only ever used in the main thread, between two writes of pytest's own.
+
+    Attributes:
+        planned: rollouts that were selected.
+        done, errors: rollouts that reported, and those of them without a reward.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._is_live = bool(
+            getattr(config.pluginmanager.getplugin("terminalreporter"), "isatty", False)
+        )
+        self._is_quiet = config.option.verbose < 0
+        self._is_shown = False
+        self._line = ""
+        self._begun = self._drawn = 0.0
+        self.planned = self.done = self.errors = 0
+        self._rewards = 0.0
+
+    def begin(self, planned: int) -> None:
+        """Note that rollouts start now."""
+        self.planned = planned
+        self._begun = self._drawn = time.monotonic()
+
+    def count(self, reward: float | None) -> None:
+        """Count a rollout that reported; None is one without a reward."""
+        self.done += 1
+        if reward is None:
+            self.errors += 1
+        else:
+            self._rewards += reward
+
+    def text(self, in_flight: int) -> str:
+        """Return the line: done, in flight, mean reward, errors, time left."""
+        parts = [f"{self.done}/{self.planned} done", f"{in_flight} in flight"]
+        scored = self.done - self.errors
+        if scored:
+            parts.append(f"mean reward {self._rewards / scored:.3f}")
+        parts.append(f"{self.errors} {'error' if self.errors == 1 else 'errors'}")
+        if 0 < self.done < self.planned:
+            elapsed = time.monotonic() - self._begun
+            left = elapsed / self.done * (self.planned - self.done)
+            parts.append(f"{_clock(left)} left")
+        return ", ".join(parts)
+
+    def draw(self, in_flight: int) -> None:
+        """Show the line, with new figures if it is time for them."""
+        if self._is_quiet or self.done == self.planned:
+            return
+        now = time.monotonic()
+        if now - self._drawn >= (_REDRAW_SECONDS if self._is_live else _LINE_SECONDS):
+            self._drawn = now
+            self._line = f"evals: {self.text(in_flight)}"
+            if not self._is_live:
+                self._write_line(self._line)
+        if self._is_live and self._line:
+            self._paint(self._line)
+
+    def erase(self) -> None:
+        """Clear the live line, before pytest writes something that moves the cursor down."""
+        if self._is_shown:
+            self._is_shown = False
+            self._write(_ERASE_BELOW)
+
+    def _paint(self, text: str) -> None:
+        width = self._config.get_terminal_writer().fullwidth - 1
+        self._is_shown = True
+        self._write(f"{_BELOW}{text[:width]}{_RESTORE}")
+
+    def _write(self, codes: str) -> None:
+        writer = self._config.get_terminal_writer()
+        # `line_width`, which pytest wraps its letters by, must not count these: past `write`.
+        file: Any = getattr(writer, "_file", None)
+        if file is not None:
+            file.write(codes)
+            file.flush()
+
+    def _write_line(self, text: str) -> None:
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(text)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,250 @@
+"""RunLoop: runs the items of a session, each rollout's once the rollout has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ..clients.client import Client
+from ..clients.factory import make_client
+from ..endpoints.endpoint import Endpoint
+from ..engine.engine import Engine
+from ..engine.rollouts import RolloutKey, RolloutResult
+from ..engine.run import EvalRun
+from . import unjudged
+from .nodes import EvalItem, GateItem, RolloutItem
+from .runs import Run
+from .starting import start_runs
+
+if TYPE_CHECKING:
+    from .session import EvalSession
+
+# How often the status line is brought up to date while no rollout ends.
+_TICK_SECONDS = 0.2
+_SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
+
+
+class RunLoop:
+    """Keeps rollouts in flight while pytest's own protocol runs one item at a time.
+
+    Items run in the order in which rollouts end, so a slow one delays nothing and `-x` acts on the
+    first failure there is. Plain tests come first: they run during the first flights.
+
+    Attributes:
+        engine: what runs the rollouts; None while none was started.
+    """
+
+    def __init__(self, session: EvalSession) -> None:
+        self._session = session
+        self.engine: Engine | None = None
+        self._inbox: queue.SimpleQueue[RolloutResult] = queue.SimpleQueue()
+        self._awaited: dict[tuple[EvalRun, RolloutKey], RolloutItem] = {}
+        self._arrived: dict[RolloutItem, RolloutResult] = {}
+        self._ready: deque[RolloutItem] = deque()
+        self._sigterm: Any = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note which items of each eval were selected."""
+        for item in session.items:
+            if isinstance(item, RolloutItem):
+                item.run.rollouts.append(item)
+            elif isinstance(item, GateItem):
+                item.run.gates.append(item)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Run every item; None leaves a session that runs no rollout to pytest's own loop."""
+        config = session.config
+        if session.testsfailed and not config.option.continue_on_collection_errors:
+            if not self._session.has_collection_errors:
+                return None
+            # pytest ends a session with collection errors like an interrupted one (exit code 2);
+            # an eval that cannot run is a failed build (1).
+            raise session.Failed(_counted(session.testsfailed, "error") + " during collection")
+        evals = [item for item in session.items if isinstance(item, EvalItem)]
+        if config.option.collectonly or self._session.is_dry or not evals:
+            return None
+        self._catch_sigterm()
+        self.start([item for item in evals if isinstance(item, RolloutItem)])
+        plain = [item for item in session.items if not isinstance(item, EvalItem)]
+        for item, following in itertools.pairwise([*plain, evals[0]]):
+            _run(session, item, following)
+        self._run_evals(session, evals)
+        unjudged.report(self._session.runs, session)
+        return True
+
+    def _run_evals(self, session: pytest.Session, items: list[EvalItem]) -> None:
+        pending: dict[Run, dict[EvalItem, None]] = {}
+        for item in items:
+            pending.setdefault(item.run, {})[item] = None
+        for run in list(pending):
+            if not run.rollouts:
+                self._run_gates(session, run, pending)
+        while pending:
+            item = self._next()
+            run = item.run
+            del pending[run][item]
+            _run(session, item, _following(item, pending))
+            run.reported += 1
+            if run.is_done:
+                self._run_gates(session, run, pending)
+
+    def _run_gates(
+        self, session: pytest.Session, run: Run, pending: dict[Run, dict[EvalItem, None]]
+    ) -> None:
+        self._session.finish(run)
+        for gate in run.gates:
+            del pending[run][gate]
+            _run(session, gate, _following(gate, pending))
+        del pending[run]
+
+    def start(self, items: list[RolloutItem]) -> None:
+        """Start the engine, the servers it needs and the rollouts of `items`."""
+        self.engine = Engine(
+            limit=self._session.max_concurrent,
+            make_client=self._make_client,
+            deliver=self._inbox.put,
+        )
+        start_runs(self._session, {item.run: None for item in items}, self.engine)
+        self._session.terminal.begin(len(items))
+        self._submit(items)
+
+    def _submit(self, items: list[RolloutItem]) -> None:
+        assert self.engine is not None
+        jobs = [item.run.job(item.example, item.rollout) for item in items]
+        for item, job in zip(items, jobs, strict=True):
+            self._awaited[job.run, job.key] = item
+        self.engine.submit(jobs)
+
+    def obtain(self, item: RolloutItem) -> RolloutResult:
+        """Return the rollout of an item, waiting for it.
+
+        As a rule it is there. It is not when another plugin's loop chooses the items, or runs one
+        again: then it is waited for, and asked for if nobody did.
+        """
+        if self.engine is None:
+            self.start([item])
+        while item not in self._arrived:
+            if item not in self._awaited.values():
+                item.run.forget_measurements()
+                self._submit([item])
+            self._ready.append(self._receive())
+        result = self._arrived.pop(item)
+        item.ihook.pytest_evals_rollout_complete(
+            config=item.config, spec=item.run.spec, result=result
+        )
+        return result
+
+    def _next(self) -> RolloutItem:
+        """Return the item whose rollout ended first of those not yet run."""
+        while True:
+            item = self._ready.popleft() if self._ready else self._receive()
+            if item in self._arrived:
+                return item
+
+    def _receive(self) -> RolloutItem:
+        """Wait for the engine's next result and return its item."""
+        while True:
+            try:
+                result = self._inbox.get(timeout=_TICK_SECONDS)
+            except queue.Empty:
+                self._session.terminal.tick()
+                continue
+            item = self._awaited.pop((result.run, result.key))
+            self._arrived[item] = result
+            return item
+
+    def _make_client(self, endpoint: Endpoint) -> Client:
+        session = self._session
+        key = session.key_of(endpoint)
+        client: Client | None = session.config.hook.pytest_evals_make_client(
+            config=session.config, endpoint=endpoint, key=key
+        )
+        return make_client(endpoint, key) if client is None else client
+
+    def _catch_sigterm(self) -> None:
+        """End as after Ctrl-C when the CI job is cancelled; Python's default saves nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            self._sigterm = signal.signal(signal.SIGTERM, _exit_on_sigterm)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note which rollout items are red, whoever made them so."""
+        report = yield
+        if isinstance(item, RolloutItem):
+            if report.failed:
+                item.run.red_rollouts.add(item.name)
+            elif report.when == "call":
+                item.run.red_rollouts.discard(item.name)
+        return report
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """Cancel what is in flight, complete every run on disk, then let the others report."""
+        if self.engine is not None:
+            self.engine.cancel()
+        for run in self._session.runs:
+            self._session.complete(run)
+        try:
+            return (yield)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop the engine and the servers; to be called again at no cost."""
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
+        self._session.close()
+        if self._sigterm is not None:
+            with contextlib.suppress(ValueError):  # not in the main thread any more
+                signal.signal(signal.SIGTERM, self._sigterm)
+            self._sigterm = None
+
+
+def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
+    """Run one item as pytest's own loop does."""
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    if session.shouldfail:
+        raise session.Failed(session.shouldfail)
+    if session.shouldstop:
+        raise session.Interrupted(session.shouldstop)
+
+
+def _following(item: EvalItem, pending: dict[Run, dict[EvalItem, None]]) -> EvalItem | None:
+    """Return the item to give to pytest as the next one, although the next one is not known.
+
+    pytest tears down every collector that the next item is not in. Naming the pending item that
+    shares the fewest of them leaves only collectors standing that any pending item is in.
+    """
+    others = [next(reversed(items)) for items in pending.values() if items]
+    if not others:
+        return None
+    chain = item.listchain()
+    return min(others, key=lambda other: _shared(chain, other.listchain()))
+
+
+def _shared(chain: list[Any], other: list[Any]) -> int:
+    return sum(ours is theirs for ours, theirs in zip(chain, other, strict=False))
+
+
+def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
+    pytest.exit("SIGTERM", returncode=_SIGTERM_EXIT_CODE)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

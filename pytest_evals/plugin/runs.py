@@ -1,0 +1,187 @@
+"""Run: one execution of one eval in this session, from its items to its verdict."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..config.spec import EvalSpec
+from ..endpoints.endpoint import Endpoint
+from ..engine.rollouts import RolloutJob
+from ..engine.run import EvalRun
+from ..environments.environment import Environment
+from ..gates.grammar import tolerates_errors
+from ..gates.verdicts import Verdict
+from ..stats.measurements import Measurements, Plan
+from ..store.log import run_log_handler
+from ..store.reading import read_rows
+from ..store.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from .nodes import EvalItem, GateItem, RolloutItem
+
+
+class Run:
+    """One eval of the session: what it is, which of its items run, and what came of it.
+
+    Attributes:
+        spec, endpoint, environment, examples: what is evaluated.
+        nodeid: of its collector; node ids of its items begin with it.
+        mask: replaces the session's secrets in a text.
+        rollouts, gates: its items that were selected to run, in order.
+        reported: rollout items that have reported.
+        red_rollouts: names of the rollout items that failed or ended in an error.
+        verdicts: by gate name, as the gates are judged.
+    """
+
+    def __init__(
+        self,
+        spec: EvalSpec,
+        endpoint: Endpoint,
+        environment: Environment,
+        examples: Sequence[dict[str, Any]],
+        nodeid: str,
+        mask: Callable[[str], str],
+    ) -> None:
+        self.spec = spec
+        self.endpoint = endpoint
+        self.environment = environment
+        self.examples = examples
+        self.nodeid = nodeid
+        self.mask = mask
+        self.rollouts: list[RolloutItem] = []
+        self.gates: list[GateItem] = []
+        self.reported = 0
+        self.red_rollouts: set[str] = set()
+        self.verdicts: dict[str, Verdict] = {}
+        self.started = self.stopped = 0.0
+        self._eval_run: EvalRun | None = None
+        self._handler: logging.Handler | None = None
+        self._measurements: Measurements | None = None
+        self._broken: dict[str, str] = {}
+        self._keywords: dict[str, Any] = {}
+
+    @property
+    def plan(self) -> Plan:
+        """How many rollouts the eval has when nothing is deselected."""
+        return Plan(len(self.examples), self.spec.rollouts_per_example, self.pass_threshold)
+
+    @property
+    def pass_threshold(self) -> float:
+        """A rollout is correct from this reward on; the eval's own, or its environment's."""
+        if self.spec.pass_threshold is not None:
+            return self.spec.pass_threshold
+        return self.environment.pass_threshold
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a selection left out some of its rollouts."""
+        return len(self.rollouts) < self.plan.rollouts
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every selected rollout has reported."""
+        return self.reported == len(self.rollouts)
+
+    @property
+    def why_not_judged(self) -> str:
+        """Why its gates have no verdict."""
+        if self.is_partial:
+            return (
+                f"{len(self.rollouts)} of {self.plan.rollouts} rollouts were selected"
+                " (--evals-partial accepts that)"
+            )
+        if not self.is_done:
+            return f"stopped after {self.reported} of {self.plan.rollouts} rollouts"
+        return "the gate was not selected (--evals-partial accepts that)"
+
+    @property
+    def tolerates_errors(self) -> bool:
+        """Whether its error_rate gate allows any rollout to be unmeasured."""
+        return tolerates_errors(self.spec.gates)
+
+    @property
+    def engine_run(self) -> EvalRun:
+        """What the engine works on; only of a run that was started."""
+        assert self._eval_run is not None
+        return self._eval_run
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder; only of a run that was started."""
+        return self.engine_run.folder
+
+    @property
+    def was_started(self) -> bool:
+        """Whether the run has a folder."""
+        return self._eval_run is not None
+
+    def open(self, folder: RunFolder, endpoint: Endpoint) -> None:
+        """Give the run its folder and log, and the endpoint as it is reached now."""
+        log = logging.getLogger(f"pytest_evals.run.{folder.run_id}")
+        log.propagate = False  # one run's log; pytest would show it in whatever item is running
+        log.setLevel(logging.INFO)
+        self._handler = run_log_handler(folder.log_path, self.mask)
+        log.addHandler(self._handler)
+        self._eval_run = EvalRun(
+            name=self.nodeid,
+            environment=self.environment,
+            endpoint=endpoint,
+            sampling_args=self.spec.sampling_args,
+            folder=folder,
+            log=log,
+            rollouts_per_example=self.spec.rollouts_per_example,
+            pass_threshold=self.pass_threshold,
+            max_concurrent=self.spec.max_concurrent,
+            rollout_seed=self.spec.rollout_seed,
+        )
+        self.started = time.time()
+
+    def job(self, example: dict[str, Any], rollout: int) -> RolloutJob:
+        """Return the work of one rollout item."""
+        return RolloutJob(self.engine_run, example, rollout)
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows that are on disk, one per rollout."""
+        return read_rows(self.folder.path, on_problem=self.engine_run.log.warning)
+
+    def measurements(self) -> Measurements:
+        """Return what the rows on disk say; read once the run is done, and again after that."""
+        if self._measurements is not None:
+            return self._measurements
+        measurements = Measurements.from_rows(self.rows(), planned=self.plan)
+        if self.is_done:
+            self._measurements = measurements
+        return measurements
+
+    def broken_before(self, error: str, name: str) -> str | None:
+        """Return the rollout that first met this error of the user's code, noting `name` if none.
+
+        Args:
+            error: its type and place.
+            name: the rollout that met it now.
+        """
+        first = self._broken.setdefault(error, name)
+        return None if first == name else first
+
+    def keywords_of(self, item: EvalItem) -> dict[str, Any]:
+        """Return the keywords of an item's reports: one dict for the eval, not one for each."""
+        if not self._keywords:
+            self._keywords = dict.fromkeys(name for name in item.keywords if name != item.name)
+        return self._keywords
+
+    def forget_measurements(self) -> None:
+        """Read the rows again when they are next needed: a rollout was run once more."""
+        self._measurements = None
+
+    def close(self) -> None:
+        """Close the folder and the log."""
+        if self._eval_run is None:
+            return
+        self._eval_run.folder.close()
+        if self._handler is not None:
+            self._eval_run.log.removeHandler(self._handler)
+            self._handler.close()
+            self._handler = None

@@ -1,0 +1,330 @@
+"""EvalSession: what the evals of one pytest session share."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ..config.loading import EvalConfig, eval_of_environment, read_eval_file
+from ..config.spec import EvalSpec
+from ..endpoints.endpoint import Endpoint
+from ..endpoints.keys import read_key
+from ..endpoints.managed import ManagedServer
+from ..endpoints.resolution import resolve_endpoint
+from ..endpoints.secrets import Secrets, secrets_of
+from ..environments.environment import Environment
+from ..environments.loading import load_environment
+from ..environments.location import EnvironmentLocation, environment_defaults, find_environment
+from ..errors import EnvironmentLoadError, MissingKeyError, SetupError
+from ..gates.grammar import Gate
+from ..gates.metrics import read_metric
+from ..gates.verdicts import Verdict, judge
+from ..reports.metadata import metadata
+from ..reports.summary import EvalSummary, summarise
+from . import options, tracebacks
+from .runs import Run
+
+if TYPE_CHECKING:
+    from ..engine.rollouts import RolloutResult
+    from .nodes import RolloutItem
+    from .runloop import RunLoop
+    from .terminal import EvalTerminal
+
+_DEFAULT_MAX_CONCURRENT = 32
+_DEFAULT_REGISTRY = Path("configs") / "endpoints.toml"
+_ENVIRONMENTS = Path("environments")
+
+_KEY: pytest.StashKey[EvalSession] = pytest.StashKey()
+
+
+class EvalSession:
+    """Settings, secrets, endpoints and runs of a session that collects evals.
+
+    Made when the first eval is collected; that also registers the hooks which run and report them.
+
+    Attributes:
+        runs: the evals that were collected, in order.
+        overridden: command-line values that a file overrides, a phrase each.
+        has_collection_errors: whether an eval could not be collected.
+        servers: those of managed endpoints, while they run.
+        loop: runs the items.
+        terminal: prints what the user sees besides pytest's own output.
+    """
+
+    loop: RunLoop
+    terminal: EvalTerminal
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.secrets = Secrets()
+        self.runs: list[Run] = []
+        self.overridden: list[str] = []
+        self.has_collection_errors = False
+        self.servers: list[ManagedServer] = []
+        self._command_line = options.command_line_settings(config)
+        self._ini = options.ini_settings(config)
+        self._file_limits: list[int] = []
+        self._named: dict[Path, EnvironmentLocation] = {}
+        self._endpoints: list[Endpoint] = []
+        self._keys: dict[int, str | None] = {}
+        self._without_key: list[Endpoint] = []
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> EvalSession:
+        """Return the session's one EvalSession, making it at the first call."""
+        known = config.stash.get(_KEY, None)
+        if known is not None:
+            return known
+        from . import outcomes, runloop, terminal
+
+        session = config.stash[_KEY] = cls(config)
+        session.loop = runloop.RunLoop(session)
+        session.terminal = terminal.EvalTerminal(session)
+        for plugin in (outcomes, session.loop, session.terminal):
+            config.pluginmanager.register(plugin)
+        return session
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether pytest was asked to show what would run (`--setup-plan`, `--setup-only`)."""
+        return bool(self.config.getoption("setupplan") or self.config.getoption("setuponly"))
+
+    @property
+    def max_concurrent(self) -> int:
+        """Rollouts in flight over the whole session; 0 or less for no limit.
+
+        The files' top level beats the command line, and that the ini file; of several files that
+        state one, the smallest holds.
+        """
+        bounded = [limit for limit in self._file_limits if limit > 0]
+        if bounded:
+            return min(bounded)
+        stated = (*self._file_limits, self._command_line.max_concurrent, self._ini.max_concurrent)
+        return next((limit for limit in stated if limit is not None), _DEFAULT_MAX_CONCURRENT)
+
+    def read_file(self, path: Path) -> list[EvalSpec]:
+        """Return the evals of a TOML file.
+
+        Raises:
+            SetupError: the file cannot be used.
+        """
+        return self._noted(
+            read_eval_file(
+                path,
+                command_line=self._command_line,
+                ini=self._ini,
+                environment_defaults=lambda env_id: self._defaults(env_id, path.parent),
+            )
+        )
+
+    def read_environment(
+        self, path: Path, env_id: str, location: EnvironmentLocation
+    ) -> list[EvalSpec]:
+        """Return the one eval of an environment that was named by its path.
+
+        Raises:
+            SetupError: a setting of the command line or the ini file cannot be used.
+        """
+        self._named[path] = location
+        return self._noted(
+            eval_of_environment(
+                env_id,
+                path,
+                command_line=self._command_line,
+                ini=self._ini,
+                environment_defaults=lambda _: environment_defaults(location),
+            )
+        )
+
+    def _noted(self, read: EvalConfig) -> list[EvalSpec]:
+        self.overridden.extend(read.overridden)
+        if read.max_concurrent is not None:
+            self._file_limits.append(read.max_concurrent)
+        return list(read.evals)
+
+    def _defaults(self, env_id: str, config_dir: Path) -> Mapping[str, Any]:
+        try:
+            return environment_defaults(self._find(env_id, config_dir))
+        except EnvironmentLoadError:
+            return {}  # not found: an error when the eval itself is collected, if it is
+
+    def _find(self, env_id: str, config_dir: Path) -> EnvironmentLocation:
+        env_dir = self.config.invocation_params.dir / _ENVIRONMENTS
+        return find_environment(env_id, env_dir=env_dir, config_dir=config_dir)
+
+    def prepare(
+        self, spec: EvalSpec, nodeid: str, hook: Any, siblings: list[EvalSpec]
+    ) -> Run | None:
+        """Make everything one eval needs before its first model call.
+
+        Args:
+            hook: the hooks in force where the eval's file lies.
+            siblings: the evals of the same file, to name those that lack the same key.
+
+        Returns:
+            None when its endpoint's missing key was reported already.
+
+        Raises:
+            SetupError: the endpoint, the key or the environment cannot be used.
+        """
+        endpoint = self.endpoint_of(spec)
+        if endpoint in self._without_key:
+            return None
+        self._read_key(endpoint, siblings)
+        environment = hook.pytest_evals_load_environment(config=self.config, spec=spec)
+        if environment is None:
+            environment = self._load(spec)
+        if spec.timeout is not None:
+            environment.timeout_seconds = spec.timeout
+        examples = environment.get_eval_dataset(n=spec.num_examples)
+        run = Run(spec, endpoint, environment, examples, nodeid, self.secrets.mask)
+        self.runs.append(run)
+        return run
+
+    def endpoint_of(self, spec: EvalSpec) -> Endpoint:
+        """Return where an eval's model is served: one object for all evals it is the same for."""
+        endpoint = resolve_endpoint(
+            model=spec.model,
+            endpoint_id=spec.endpoint_id,
+            endpoints_path=spec.endpoints_path,
+            provider=spec.provider,
+            api_base_url=spec.api_base_url,
+            api_key_var=spec.api_key_var,
+            default_path=self.config.invocation_params.dir / _DEFAULT_REGISTRY,
+        )
+        if endpoint in self._endpoints:
+            return self._endpoints[self._endpoints.index(endpoint)]
+        self._endpoints.append(endpoint)
+        for secret in secrets_of(endpoint):
+            self.secrets.add(secret)
+        return endpoint
+
+    def _read_key(self, endpoint: Endpoint, siblings: list[EvalSpec]) -> None:
+        if id(endpoint) in self._keys:
+            return
+        try:
+            key = read_key(endpoint)
+        except MissingKeyError as error:
+            self._without_key.append(endpoint)
+            names = [spec.name for spec in siblings if self._shares(spec, endpoint)]
+            evals = ", ".join(names)
+            raise MissingKeyError(f"{error}\nevals without a key: {evals}") from None
+        self._keys[id(endpoint)] = key
+        if key is not None:
+            self.secrets.add(key)
+
+    def _shares(self, spec: EvalSpec, endpoint: Endpoint) -> bool:
+        try:
+            return self.endpoint_of(spec) is endpoint
+        except SetupError:
+            return False  # its own error, when it is collected
+
+    def key_of(self, endpoint: Endpoint) -> str | None:
+        """Return the key of an endpoint that was prepared."""
+        return self._keys.get(id(endpoint))
+
+    def with_key_of(self, endpoint: Endpoint, reached: Endpoint) -> Endpoint:
+        """Let `reached`, the endpoint with its port filled in, have the key of `endpoint`."""
+        self._keys[id(reached)] = self._keys.get(id(endpoint))
+        self._endpoints.append(reached)  # keeps it alive, and its id its own
+        return reached
+
+    def _load(self, spec: EvalSpec) -> Environment:
+        location = self._named.get(spec.path) or self._find(spec.env_id, spec.path.parent)
+        return load_environment(spec.env_id, location, **spec.env_args)
+
+    def obtain(self, item: RolloutItem) -> RolloutResult:
+        """Return the rollout of an item, waiting for it if need be."""
+        return self.loop.obtain(item)
+
+    def judge(self, run: Run, gate: Gate) -> Verdict | None:
+        """Judge a gate on what is on disk; None when its rollouts were not all selected."""
+        if run.is_partial or not run.was_started:
+            return None
+        measurements = run.measurements()
+        computed = None
+        if not read_metric(gate.metric).built_in and gate.metric not in measurements.metric_names:
+            computed = self.config.hook.pytest_evals_metric(
+                config=self.config, spec=run.spec, metric=gate.metric, rows=run.rows
+            )
+        verdict = judge(gate, measurements, computed=computed)
+        run.verdicts[gate.name] = verdict
+        return verdict
+
+    def finish(self, run: Run) -> None:
+        """Leave one row per rollout on disk once no rollout of the run can end any more."""
+        if not run.was_started or run.stopped:
+            return
+        run.stopped = time.time()
+        run.folder.compact(run.engine_run.log.warning)
+
+    def summary(self, run: Run) -> EvalSummary:
+        """Return the figures of a run as they stand."""
+        summary = summarise(
+            name=run.spec.name,
+            model=run.endpoint.model,
+            measurements=run.measurements(),
+            gates=run.spec.gates,
+            verdicts=tuple(run.verdicts.values()),
+            seconds=(run.stopped or time.time()) - run.started,
+        )
+        # A rollout item that failed on its own (broken, or below pass_reward) made the session
+        # red: the verdict must not say otherwise.
+        if run.red_rollouts and summary.verdict != "failed":
+            return dataclasses.replace(summary, verdict="failed")
+        return summary
+
+    def write_metadata(self, run: Run) -> EvalSummary:
+        """Write the run's metadata.json as things stand and return its figures."""
+        summary = self.summary(run)
+        run.folder.write_metadata(
+            metadata(
+                summary=summary,
+                measurements=run.measurements(),
+                env_id=run.spec.env_id,
+                env_args=run.spec.env_args,
+                base_url=run.engine_run.endpoint.url,
+                sampling_args=run.spec.sampling_args,
+                version=importlib.metadata.version("pytest-rollouts"),
+            )
+        )
+        return summary
+
+    def complete(self, run: Run) -> None:
+        """Write what is known of a run at the end of the session, and tell the hooks."""
+        if not run.was_started:
+            return
+        self.finish(run)
+        self.config.hook.pytest_evals_run_complete(
+            config=self.config,
+            spec=run.spec,
+            summary=self.write_metadata(run),
+            folder=run.folder.path,
+        )
+
+    def close(self) -> None:
+        """Stop the servers and close the folders."""
+        for server in self.servers:
+            server.stop()
+        self.servers.clear()
+        for run in self.runs:
+            run.close()
+
+    @contextlib.contextmanager
+    def reported_errors(self, node: pytest.Collector) -> Iterator[None]:
+        """Turn what the user must mend into a collection error, masked, with their traceback."""
+        try:
+            yield
+        except SetupError as error:
+            self.has_collection_errors = True
+            text = str(error)
+            if error.__cause__ is not None and not isinstance(error.__cause__, SetupError):
+                text += "\n\n" + tracebacks.of_user_code(error.__cause__)
+            raise node.CollectError(self.secrets.mask(text)) from None

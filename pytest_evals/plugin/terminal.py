@@ -1,0 +1,152 @@
+"""What the user sees of the evals: the header, the status line, the table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ..reports.table import render
+from ..reports.visible import visible
+from . import options
+from .nodes import EvalItem
+from .progress import Progress
+from .runs import Run
+
+if TYPE_CHECKING:
+    from .session import EvalSession
+
+_MARKUP: dict[str, dict[str, bool]] = {
+    "header": {"bold": True},
+    "passed": {"green": True},
+    "failed": {"red": True},
+    "inconclusive": {"yellow": True},
+    "not judged": {"yellow": True},
+}
+
+
+class EvalTerminal:
+    """Prints the header, keeps the status line, prints the table."""
+
+    def __init__(self, session: EvalSession) -> None:
+        self._session = session
+        self._progress = Progress(session.config)
+
+    def pytest_report_collectionfinish(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> list[str]:
+        """Say what will run, where results go, and what the command line could not change."""
+        if config.option.verbose < 0:
+            return []
+        runs = list(dict.fromkeys(item.run for item in items if isinstance(item, EvalItem)))
+        overridden = [f"evals: ignored {phrase}" for phrase in self._session.overridden]
+        if not runs:
+            return overridden
+        rollouts = sum(len(run.rollouts) for run in runs)
+        models = ", ".join(dict.fromkeys(run.endpoint.model for run in runs))
+        limit = self._session.max_concurrent
+        flight = f"at most {limit} in flight" if limit > 0 else "no limit on those in flight"
+        folder = _relative(options.output_dir(config) / "evals", config)
+        return [
+            f"evals: {_counted(len(runs), 'eval')}, {_counted(rollouts, 'rollout')} of {models},"
+            f" {flight}; results in {folder}",
+            *self._short_datasets(runs),
+            *overridden,
+        ]
+
+    def _short_datasets(self, runs: list[Run]) -> list[str]:
+        return [
+            f"evals: {run.spec.name}: {run.spec.num_examples} examples were asked for, the dataset"
+            f" has {len(run.examples)}"
+            for run in runs
+            if len(run.examples) < run.spec.num_examples
+        ]
+
+    def begin(self, rollouts: int) -> None:
+        """Start the status line."""
+        self._progress.begin(rollouts)
+
+    def tell(self, text: str) -> None:
+        """Print a line of what is going on."""
+        reporter = self._session.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and self._session.config.option.verbose >= 0:
+            reporter.ensure_newline()
+            reporter.write_line(f"evals: {visible(self._session.secrets.mask(text))}")
+
+    def tick(self) -> None:
+        """Bring the status line up to date while nothing is reported."""
+        engine = self._session.loop.engine
+        if engine is not None:
+            self._progress.draw(engine.in_flight)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logstart(self) -> Generator[None, None, None]:
+        """Make room: with -v this begins a line."""
+        self._progress.erase()
+        yield
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, None, None]:
+        """Count rollouts, and keep the status line below what pytest writes."""
+        decides = report.when == "call" or (report.when == "setup" and not report.passed)
+        if decides:
+            self._progress.erase()
+            if getattr(report, "evals_kind", None) == "rollout":
+                self._progress.count(
+                    None if report.when == "setup" else vars(report).get("evals_reward")
+                )
+        yield
+        if decides:
+            self.tick()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Leave no status line behind, however the loop ends."""
+        try:
+            return (yield)
+        finally:
+            self._progress.erase()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Generator[None, None, None]:
+        """Print the table last, below pytest's own summaries."""
+        yield
+        runs = [run for run in self._session.runs if run.was_started]
+        if not runs or terminalreporter.config.option.no_summary:
+            return
+        terminalreporter.write_sep("=", "evals")
+        summaries = [self._session.summary(run) for run in runs]
+        width = terminalreporter.config.get_terminal_writer().fullwidth
+        for line in render(summaries, width=width):
+            terminalreporter.write_line(line.text, **_MARKUP.get(line.verdict or line.kind, {}))
+        for run in runs:
+            self._tell_results(terminalreporter, run)
+
+    def _tell_results(self, reporter: pytest.TerminalReporter, run: Run) -> None:
+        folder = _relative(run.folder.path, reporter.config)
+        reporter.write_line(f"results of {run.spec.name}: {folder}")
+        if run.red_rollouts:
+            reporter.write_line(
+                f"{_counted(len(run.red_rollouts), 'rollout')} of {run.spec.name} failed or ended"
+                " in an error",
+                red=True,
+            )
+        unjudged = [gate.text for gate in run.spec.gates if gate.name not in run.verdicts]
+        if unjudged:
+            reporter.write_line(
+                f"NOT JUDGED: {run.spec.name}: {', '.join(unjudged)}: {run.why_not_judged}",
+                yellow=True,
+                bold=True,
+            )
+
+
+def _relative(path: object, config: pytest.Config) -> str:
+    base = f"{config.invocation_params.dir}/"
+    return str(path).removeprefix(base)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

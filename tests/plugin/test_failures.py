@@ -1,0 +1,363 @@
+"""What goes wrong: each is red, with one message that says what and where."""
+
+from __future__ import annotations
+
+import socket
+from xml.etree import ElementTree
+
+import pytest
+
+from pytest_evals.demo.server import DemoServer
+
+from .conftest import Project
+
+ONE_EVAL = '[[eval]]\nenv_id = "sums"\n'
+FIRST_AND_REST = {"errors": 1, "skipped": 11, "failed": 1}
+
+
+def test_server_down(project: Project, impatient: None) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    project.evals(ONE_EVAL, url=f"http://127.0.0.1:{port}/v1")
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(**FIRST_AND_REST)
+    result.stdout.fnmatch_lines(
+        [
+            "FAILED bench.toml::sums::gate-error_rate - *nothing was scored*",
+            f"ERROR bench.toml::sums::0-r* - unmeasured: api_base_url*ModelError: cannot connect to"
+            f" http://127.0.0.1:{port}/v1*",
+            "sums *FAILED*",
+        ]
+    )
+    assert result.stdout.str().count("cannot connect") < 5
+    assert {row["state"] for row in project.rows()} == {"unmeasured"}
+    assert {row["reward"] for row in project.rows()} == {None}
+    assert project.metadata()["verdict"] == "failed"
+
+
+def test_server_that_always_fails(project: Project, impatient: None) -> None:
+    with DemoServer(status=500) as server:
+        project.evals(ONE_EVAL, url=server.url)
+        result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(**FIRST_AND_REST)
+    result.stdout.fnmatch_lines(["ERROR bench.toml::sums::0-r? - unmeasured: *500*"])
+
+
+def test_rejected_key_shows_the_servers_words_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WRONG_KEY", "sk-this-is-wrong")
+    with DemoServer(key="sk-the-right-one") as server:
+        project.evals(ONE_EVAL + 'api_key_var = "WRONG_KEY"', url=server.url)
+        result = project.run("bench.toml", "-rsE", "--evals-max-concurrent=1")
+        assert server.requests == 1
+    assert result.ret == 1
+    result.assert_outcomes(**FIRST_AND_REST)
+    result.stdout.fnmatch_lines(
+        [
+            "SKIPPED [[]11[]]*not measured for the same reason as bench.toml::sums::0-r0*",
+            "ERROR bench.toml::sums::0-r0 - unmeasured: *RejectedError:*401*",
+        ]
+    )
+    assert "sk-this-is-wrong" not in result.stdout.str()
+    kept = "".join(path.read_text() for path in project.runs()[0].iterdir())
+    assert "sk-this-is-wrong" not in kept
+
+
+def test_unknown_model(project: Project, url: str) -> None:
+    project.evals(ONE_EVAL + 'model = "demo-huge"', url=url)
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(**FIRST_AND_REST)
+    result.stdout.fnmatch_lines(["ERROR * - unmeasured: *404*demo-huge*does not exist*"])
+
+
+def test_replies_that_are_not_json(project: Project, impatient: None) -> None:
+    with DemoServer(fault_rate=1.0, fault_kinds=("html",)) as server:
+        project.evals(ONE_EVAL, url=server.url)
+        result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(**FIRST_AND_REST)
+    result.stdout.fnmatch_lines(["ERROR * - unmeasured: *InvalidModelResponseError*"])
+
+
+def test_a_hiccup_is_retried_and_costs_nothing(project: Project, impatient: None) -> None:
+    with DemoServer(fault_rate=0.3, fault_kinds=("429", "500", "reset", "html")) as server:
+        project.evals(ONE_EVAL, url=server.url)
+        result = project.run("bench.toml")
+        assert server.requests > 12
+    assert result.ret == 0
+    assert {row["state"] for row in project.rows()} == {"scored"}
+
+
+def test_tolerated_errors_are_skipped_and_counted(project: Project) -> None:
+    project.environment(
+        "flaky",
+        """
+        import pytest_evals as vf
+
+        async def reward(answer):
+            if answer == "3":
+                raise vf.InfraError("the judge is down")
+            return 1.0
+
+        def load_environment():
+            rows = [{"question": str(n), "answer": str(n)} for n in range(4)]
+            return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric(funcs=[reward]))
+        """,
+    )
+    with DemoServer() as server:
+        project.evals(
+            '[[eval]]\nenv_id = "flaky"\nrollouts_per_example = 1\n'
+            'gates = ["error_rate <= 0.3", "reward >= 0.5"]',
+            url=server.url,
+        )
+        result = project.run("bench.toml", "-rs")
+    assert result.ret == 0
+    result.assert_outcomes(passed=3 + 2, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*unmeasured: *the judge is down*"])
+    assert project.metadata()["states"]["unmeasured"] == 1
+
+
+def test_a_gate_that_unmeasured_rollouts_could_turn_is_inconclusive(project: Project) -> None:
+    project.environment(
+        "flaky",
+        """
+        import pytest_evals as vf
+
+        async def reward(answer):
+            if answer == "3":
+                raise vf.InfraError("the judge is down")
+            return 1.0
+
+        def load_environment():
+            rows = [{"question": str(n), "answer": str(n)} for n in range(4)]
+            return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric(funcs=[reward]))
+        """,
+    )
+    with DemoServer() as server:
+        project.evals(
+            '[[eval]]\nenv_id = "flaky"\nrollouts_per_example = 1\n'
+            'gates = ["error_rate <= 0.3", "reward >= 0.9"]',
+            url=server.url,
+        )
+        result = project.run("bench.toml")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAILED bench.toml::flaky::gate-reward - INCONCLUSIVE: reward*"])
+    assert project.metadata()["verdict"] == "inconclusive"
+
+
+def test_environment_that_does_not_import(project: Project, url: str) -> None:
+    project.environment("sums", "import no_such_module_anywhere\ndef load_environment(): ...")
+    project.evals(ONE_EVAL, url=url)
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*'sums'*No module named 'no_such_module_anywhere'*"])
+
+
+def test_environment_that_is_not_there(project: Project, url: str) -> None:
+    project.evals('[[eval]]\nenv_id = "nowhere"', url=url)
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["ERROR bench.toml::nowhere - environment 'nowhere' was not found*"]
+    )
+
+
+def test_dataset_without_rows(project: Project, url: str) -> None:
+    project.evals(ONE_EVAL + "env_args = { examples = 0 }", url=url)
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["ERROR bench.toml::sums - *the dataset has no rows*"])
+
+
+def test_two_examples_with_the_same_id(project: Project, url: str) -> None:
+    project.environment(
+        "twins",
+        """
+        import pytest_evals as vf
+
+        def load_environment():
+            rows = [{"question": "a", "example_id": 7}, {"question": "b", "example_id": 7}]
+            return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric())
+        """,
+    )
+    project.evals('[[eval]]\nenv_id = "twins"', url=url)
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*example_id 7*"])
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("raise ValueError('no such answer')", "*raised ValueError: no such answer*"),
+        ("return float('nan')", "*returned nan*"),
+        ("return '0.5'", "*returned '0.5' (str)*"),
+        ("return None", "*returned None*"),
+        ("raise SystemExit(3)", "*raised SystemExit: 3*"),
+    ],
+)
+def test_reward_function_at_fault(project: Project, url: str, body: str, told: str) -> None:
+    project.environment(
+        "faulty",
+        f"""
+        import pytest_evals as vf
+
+        def judge_it(completion):
+            {body}
+
+        def load_environment():
+            rows = [{{"question": "What is 1 + 1?"}}, {{"question": "What is 2 + 1?"}}]
+            return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric(funcs=[judge_it]))
+        """,
+    )
+    project.evals('[[eval]]\nenv_id = "faulty"\nrollouts_per_example = 2', url=url)
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(errors=4, failed=1)
+    result.stdout.fnmatch_lines(["*reward function 'judge_it' " + told.removeprefix("*")])
+    assert {row["state"] for row in project.rows()} == {"broken"}
+
+
+def test_only_the_first_of_equal_errors_has_a_traceback(project: Project, url: str) -> None:
+    project.environment(
+        "faulty",
+        """
+        import pytest_evals as vf
+
+        def judge_it(completion):
+            return completion.no_such_attribute
+
+        def load_environment():
+            rows = [{"question": "What is 1 + 1?"}]
+            return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric(funcs=[judge_it]))
+        """,
+    )
+    project.evals('[[eval]]\nenv_id = "faulty"\nrollouts_per_example = 3', url=url)
+    output = project.run("bench.toml").stdout.str()
+    assert output.count("return completion.no_such_attribute") == 1
+    assert output.count("as in bench.toml::faulty::0-r") == 2
+    assert "pytest_evals/rubrics" not in output
+
+
+def test_environment_code_that_raises(project: Project, url: str) -> None:
+    project.environment(
+        "faulty",
+        """
+        import pytest_evals as vf
+
+        class Env(vf.SingleTurnEnv):
+            async def setup_state(self, state):
+                return state["input"]["no such column"]
+
+        def load_environment():
+            return Env(dataset=[{"question": "What is 1 + 1?"}], rubric=vf.Rubric())
+        """,
+    )
+    project.evals('[[eval]]\nenv_id = "faulty"', url=url)
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(errors=3, failed=1)
+    result.stdout.fnmatch_lines(["*broken: KeyError: 'no such column'*"])
+
+
+def test_gate_on_a_metric_that_does_not_exist(project: Project, url: str) -> None:
+    project.evals(ONE_EVAL + 'gates = ["corect >= 0.5"]', url=url)
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["FAILED bench.toml::sums::gate-corect - *no rollout has a metric 'corect'*'correct'*"]
+    )
+
+
+def test_missing_key_is_one_error(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PRIME_API_KEY", raising=False)
+    project.evals('[[eval]]\nenv_id = "sums"\n[[eval]]\nenv_id = "sums"\nname = "again"')
+    result = project.run("bench.toml", "--junitxml=evals.xml")
+    assert result.ret == 1
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["PRIME_API_KEY is not set*", "evals without a key: sums, again"])
+    assert ElementTree.parse(project.path / "evals.xml").find(".//error") is not None
+
+
+def test_broken_config_is_one_error_before_any_import(project: Project) -> None:
+    project.environment("sums", "raise AssertionError('imported')\ndef load_environment(): ...")
+    project.evals('[[eval]]\nenv_id = "sums"\nnum_exmples = 3\n')
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*bench.toml:3: *num_exmples*did you mean 'num_examples'*"])
+    assert "imported" not in result.stdout.str()
+
+
+def test_a_rollout_that_cancels_itself_is_broken(project: Project, url: str) -> None:
+    project.environment(
+        "quitter",
+        """
+        import asyncio
+        import pytest_evals as vf
+
+        class Env(vf.SingleTurnEnv):
+            async def setup_state(self, state):
+                raise asyncio.CancelledError
+
+        def load_environment():
+            return Env(dataset=[{"question": "What is 1 + 1?"}], rubric=vf.Rubric())
+        """,
+    )
+    project.evals('[[eval]]\nenv_id = "quitter"', url=url)
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(errors=3, failed=1)
+    result.stdout.fnmatch_lines(["*cancelled itself*"])
+
+
+def test_output_folder_that_cannot_be_made(project: Project, url: str) -> None:
+    project.evals(ONE_EVAL, url=url)
+    (project.path / "outputs").write_text("a file")
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    assert "INTERNALERROR" not in result.stdout.str()
+    result.stdout.fnmatch_lines(["*outputs*"])
+
+
+def test_managed_server_that_does_not_start(project: Project) -> None:
+    (project.path / "endpoints.toml").write_text(
+        '[[endpoint]]\nendpoint_id = "own"\nmodel = "m"\n'
+        "serve = \"{python} -c 'print(12345); raise SystemExit(9)' {port}\"\n"
+    )
+    project.evals(ONE_EVAL + 'endpoint_id = "own"\nendpoints_path = "endpoints.toml"')
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(**FIRST_AND_REST)
+    result.stdout.fnmatch_lines(["ERROR bench.toml::sums::0-r0 - unmeasured: *endpoint 'own'*"])
+
+
+def test_hostile_text_reaches_the_terminal_visibly(project: Project, url: str) -> None:
+    project.environment(
+        "hostile",
+        r"""
+        import pytest_evals as vf
+
+        def load_environment():
+            rows = [{"question": "\x1b[2J\x07 What is 1 + 1?"}]
+            return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric(funcs=[lambda answer: 1.0]))
+        """,
+    )
+    project.evals('[[eval]]\nenv_id = "hostile"', url=url)
+    output = project.run("bench.toml", "-rA", "--color=no").stdout.str()
+    assert "\x1b" not in output
+    assert r"\x1b[2J\x07" in output
+
+
+def test_workers_are_refused(project: Project, url: str) -> None:
+    if "no:xdist" in project.plugin_args:
+        pytest.skip("needs xdist")
+    project.evals(ONE_EVAL, url=url)
+    result = project.run("bench.toml", "-n", "2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*bench.toml*do not run under xdist yet: leave out -n*"])
