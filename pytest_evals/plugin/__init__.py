@@ -38,7 +38,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect eval files and environments that were asked for."""
-    if not options.is_asked_for(file_path, parent.session):
+    if not options.is_eval_asked_for(file_path, parent.session):
         return None
     from . import nodes
 
@@ -48,7 +48,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 @pytest.hookimpl(tryfirst=True)
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect an environment's folder that was named on the command line."""
-    if not options.is_named(path, parent.session):
+    if not options.is_environment_asked_for(path, parent.session):
         return None
     from . import nodes
 

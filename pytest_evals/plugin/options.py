@@ -92,18 +92,29 @@ def is_named(path: Path, session: pytest.Session) -> bool:
     )
 
 
-def is_asked_for(path: Path, session: pytest.Session) -> bool:
-    """Whether a file may be collected as an eval file or an environment.
+def is_environment_asked_for(path: Path, session: pytest.Session) -> bool:
+    """Whether a file or folder is an environment and was named on the command line."""
+    if not is_named(path, session):
+        return False
+    from ..environments.location import location_of_path
+
+    return location_of_path(path) is not None
+
+
+def is_eval_asked_for(path: Path, session: pytest.Session) -> bool:
+    """Whether a file is to be collected as an eval file or an environment.
 
     Evals cost money: a file counts when it is named, or inside a named folder when `--evals` is
     given or a pattern of the ini key `evals_files` matches its name.
     """
-    if path.suffix not in (".toml", ".py"):
+    if path.suffix == ".py":
+        return is_environment_asked_for(path, session)
+    if path.suffix != ".toml":
         return False
     if is_named(path, session):
         return True
     config = session.config
-    if path.suffix != ".toml" or config.args_source is not config.ArgsSource.ARGS:
+    if config.args_source is not config.ArgsSource.ARGS:
         return False
     if config.getoption("evals"):
         from ..config.document import is_eval_file

@@ -1,10 +1,10 @@
-"""Outcomes: how a rollout or a verdict becomes a pytest report, a letter and a word."""
+"""Outcomes: which rollouts and verdicts fail or skip their items, and with what text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -74,8 +74,8 @@ def check_measured(item: RolloutItem, result: RolloutResult) -> None:
     if result.cause is not None:
         pytest.skip(f"not measured for the same reason as {result.cause}")
     if item.run.tolerates_errors:
-        pytest.skip(_clean(item, text))
-    raise EvalFailedError(_clean(item, text))
+        pytest.skip(clean(item, text))
+    raise EvalFailedError(clean(item, text))
 
 
 def check_reward(item: RolloutItem, result: RolloutResult) -> None:
@@ -115,56 +115,18 @@ def _broken(item: RolloutItem, result: RolloutResult) -> str:
     assert error is not None
     text = f"broken: {_described(result)}"
     if result.cause is not None:
-        return _clean(item, f"{text}\nthe same error as {result.cause}")
+        return clean(item, f"{text}\nthe same error as {result.cause}")
     at_fault = error.__cause__ or error
     path, line = tracebacks.place_of(at_fault)
     known = item.run.broken_before(f"{type(at_fault).__name__} {path}:{line}", item.name)
     if known is not None:
-        return _clean(item, f"{text}\nat {path}:{line}, as in {item.run.nodeid}::{known}")
-    return _clean(item, f"{text}\n\n{tracebacks.of_user_code(at_fault)}")
+        return clean(item, f"{text}\nat {path}:{line}, as in {item.run.nodeid}::{known}")
+    return clean(item, f"{text}\n\n{tracebacks.of_user_code(at_fault)}")
 
 
-def _clean(item: EvalItem, text: str) -> str:
+def clean(item: EvalItem, text: str) -> str:
+    """Return a text of the user's code or a server as it may be shown: masked, all visible."""
     return visible(item.run.mask(text))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> pytest.TestReport | None:
-    """Report eval items without the cost of pytest's tracebacks; leave the rest to pytest."""
-    from .nodes import EvalItem
-
-    if not isinstance(item, EvalItem):
-        return None
-    outcome: Literal["passed", "failed", "skipped"] = "passed"
-    longrepr: Any = None
-    if call.excinfo is not None:
-        raised = call.excinfo.value
-        if isinstance(raised, EvalFailedError):
-            outcome = "failed"
-            longrepr = short_text(str(raised), item.run)
-        elif isinstance(raised, pytest.skip.Exception):
-            outcome = "skipped"
-            longrepr = (str(item.run.spec.path), item.run.spec.line, str(raised))
-        else:
-            return None  # raised by another plugin: pytest knows best
-    report = pytest.TestReport(
-        nodeid=item.nodeid,
-        location=item.location,
-        keywords=item.run.keywords_of(item),
-        outcome=outcome,
-        longrepr=longrepr,
-        when=cast("Literal['setup', 'call', 'teardown']", call.when),
-        sections=_captured(item),
-        duration=call.duration,
-        start=call.start,
-        stop=call.stop,
-        user_properties=() if call.when == "setup" else item.user_properties,
-        evals_kind=item.kind,
-    )
-    item.complete_report(report)
-    return report
 
 
 def add_rollout(item: RolloutItem, report: pytest.TestReport) -> None:
@@ -184,25 +146,3 @@ def add_rollout(item: RolloutItem, report: pytest.TestReport) -> None:
 
 def _shows_passed(config: pytest.Config) -> bool:
     return any(letter in config.getoption("reportchars", "") for letter in "AP")
-
-
-def _captured(item: EvalItem) -> list[tuple[str, str]]:
-    # Private: what the capture and logging plugins add through add_report_section, which has no
-    # public reading side. Checked on pytest 8.4.0, 9.1.0 and 9.2.0; without it nothing is shown.
-    sections = getattr(item, "_report_sections", ())
-    return [(f"Captured {key} {when}", _clean(item, text)) for when, key, text in sections]
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Give what passed its letter and word; the rest, and all categories, are pytest's own."""
-    kind = getattr(report, "evals_kind", None)
-    if kind is None or report.when != "call" or not report.passed:
-        return None
-    if kind == "gate":
-        return "passed", "G", "GATE PASSED"
-    reward: float | None = vars(report).get("evals_reward")
-    if reward is None:
-        return None
-    letter = "." if reward >= 1 else "o" if reward > 0 else "0"
-    return "passed", letter, f"SCORED {reward:.3g}"

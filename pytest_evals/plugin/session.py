@@ -82,12 +82,12 @@ class EvalSession:
         known = config.stash.get(_KEY, None)
         if known is not None:
             return known
-        from . import outcomes, runloop, terminal
+        from . import reporting, runloop, terminal
 
         session = config.stash[_KEY] = cls(config)
         session.loop = runloop.RunLoop(session)
         session.terminal = terminal.EvalTerminal(session)
-        for plugin in (outcomes, session.loop, session.terminal):
+        for plugin in (reporting, session.loop, session.terminal):
             config.pluginmanager.register(plugin)
         return session
 

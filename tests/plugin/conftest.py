@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+# Kept across the sessions in this process, each of which would import them anew.
+import pytest_evals.clients.openai_chat_completions
+import pytest_evals.plugin.nodes  # noqa: F401
 from pytest_evals.clients import retries
 from pytest_evals.demo.server import DemoServer
 
@@ -39,6 +42,7 @@ class Project:
         self.pytester = pytester
         self.path = pytester.path
         self.plugin_args = plugin_args
+        pytester.makeini("[pytest]\n")
         self.environment("sums", SUMS)
 
     def environment(self, name: str, source: str) -> Path:
