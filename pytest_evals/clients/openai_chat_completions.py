@@ -177,6 +177,7 @@ class _Sdk(AsyncOpenAI):
         # The SDK finds this out in a thread for each request in flight before the first is sent:
         # 256 at once start 40 threads. Only headers that are not sent would say it.
         self._platform = "Unknown"
+        self._urls: dict[str, httpx2.URL] = {}
         self._fixed_headers: dict[str, str | Omit] = {
             "Accept": "application/json",
             "Content-Type": "application/json",
@@ -184,6 +185,17 @@ class _Sdk(AsyncOpenAI):
             **_basic_auth(endpoint.url),
             **endpoint.headers,
         }
+
+    # Private to the SDK, checked on openai 3.0 and 3.54: they only save work that is the same for
+    # every request (parsing the URL) or never sent (a random idempotency key). Where the SDK does
+    # not call them, it does that work itself.
+    def _prepare_url(self, url: str) -> httpx2.URL:
+        if url not in self._urls:
+            self._urls[url] = super()._prepare_url(url)
+        return self._urls[url]
+
+    def _idempotency_key(self) -> str:
+        return ""
 
     @property
     def default_headers(self) -> dict[str, str | Omit]:

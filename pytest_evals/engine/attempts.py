@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +18,12 @@ from .rollouts import RolloutJob, RolloutResult
 # The net under everything: an environment that neither ends nor asks the model would hold its slot
 # for ever. Requests have their own, shorter limits.
 ROLLOUT_LIMIT_SECONDS = 7200.0
+
+# How a task is ended from outside. The engine knows whether it was the one that asked for it.
+ENDINGS = (asyncio.CancelledError, GeneratorExit)
+
+# What scoring and the rows read of a state.
+_STATE_KEYS = frozenset({"input", "trajectory", "timing", "error", "reward", "metrics"})
 
 
 @dataclass(slots=True)
@@ -55,9 +63,9 @@ async def generate(attempt: Attempt, client: Client) -> None:
                 job.example, client, run.endpoint.model, run.sampling_args_of(*job.key)
             )
         attempt.state = _checked(state)
-        attempt.error = attempt.state["error"]
+        attempt.error = _error_in(attempt.state)
         _save_generated(attempt)
-    except asyncio.CancelledError:
+    except ENDINGS:
         raise
     except BaseException as error:  # SystemExit in an environment must not end the loop
         attempt.error = (
@@ -69,9 +77,24 @@ async def generate(attempt: Attempt, client: Client) -> None:
 
 
 def _checked(state: Any) -> State:
-    if isinstance(state, State):
-        return state
-    raise TypeError(f"rollout() of the environment returned {type(state).__name__}, not a State")
+    if not isinstance(state, State):
+        raise TypeError(
+            f"rollout() of the environment returned {type(state).__name__}, not a State"
+        )
+    if not state.keys() >= _STATE_KEYS:
+        missing = ", ".join(sorted(_STATE_KEYS - state.keys()))
+        raise TypeError(
+            f"rollout() of the environment returned a State without {missing}; begin with"
+            " self.init_state()"
+        )
+    return state
+
+
+def _error_in(state: State) -> BaseException | None:
+    error = state["error"]
+    if error is None or isinstance(error, BaseException):
+        return error
+    return TypeError(f"state['error'] is {type(error).__name__} {error!r}, not an exception")
 
 
 def _save_generated(attempt: Attempt) -> None:
@@ -100,39 +123,68 @@ async def score(attempts: list[Attempt]) -> None:
 
     Each attempt gets its reward in its state, or an error.
     """
-    states = [attempt.state for attempt in attempts if attempt.state is not None]
-    rubric = attempts[0].job.run.environment.rubric
-    started = time.time()
     try:
-        if rubric.has_group_functions:
-            await rubric.score_group(states)
-        else:
-            await rubric.score_rollout(states[0])
-    except asyncio.CancelledError:
+        await _score(attempts)
+    except ENDINGS:
         raise
     except BaseException as error:  # SystemExit in a reward function must not end the loop
         for attempt in attempts:
-            attempt.error = error
+            attempt.error, attempt.stop = error, time.time()
+
+
+async def _score(attempts: Sequence[Attempt]) -> None:
+    states = [attempt.state for attempt in attempts if attempt.state is not None]
+    rubric = attempts[0].job.run.environment.rubric
+    start = time.time()
+    if rubric.has_group_functions:
+        await rubric.score_group(states)
+    else:
+        await rubric.score_rollout(states[0])
+    stop = time.time()
     for attempt, state in zip(attempts, states, strict=True):
-        state.timing.scoring.start, state.timing.scoring.end = started, time.time()
-        attempt.stop = state.timing.scoring.end
-        attempt.error = attempt.error or state["error"]
-        if attempt.error is None and state["reward"] is None:
-            attempt.error = RewardError(type(rubric).__name__, "left the reward unset")
+        state.timing.scoring.start, state.timing.scoring.end = start, stop
+        attempt.stop = stop
+        attempt.error = _error_in(state)
+        # The Rubric sees to this; a subclass may score in its own way.
+        if attempt.error is None and not _is_finite(state["reward"]):
+            attempt.error = RewardError(
+                type(rubric).__name__, f"left the reward {state['reward']!r}, not a finite number"
+            )
+
+
+def _is_finite(reward: Any) -> bool:
+    try:
+        return math.isfinite(reward)
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def conclude(attempt: Attempt) -> RolloutResult:
-    """Write the attempt's last row and return its result."""
-    run, state = attempt.job.run, attempt.state
+    """Write the attempt's last row and return its result.
+
+    It raises nothing, whatever user code left in the state: somebody waits for the result.
+    """
     attempt.stop = attempt.stop or time.time()
     try:
-        if not attempt.stays_generated:
-            run.folder.append(_last_line(attempt))
-    except OSError as error:
+        line, result = _last_line(attempt), _result(attempt)
+    except Exception as error:
+        attempt.error, attempt.cause, attempt.state = error, None, None
+        line, result = _last_line(attempt), _result(attempt)
+    if attempt.stays_generated:
+        return result
+    try:
+        attempt.job.run.folder.append(line)
+    except (OSError, ValueError) as error:
         # Reported as the rollout's own failure: a result that is not on disk does not count.
         attempt.error, attempt.cause = error, None
+        return _result(attempt)
+    return result
+
+
+def _result(attempt: Attempt) -> RolloutResult:
+    state = attempt.state
     result = RolloutResult(
-        run=run,
+        run=attempt.job.run,
         key=attempt.job.key,
         outcome="scored" if attempt.error is None else outcome_of(attempt.error),
         start=attempt.start,

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from ..clients.client import Client
 from ..endpoints.endpoint import Endpoint
+from ..errors import ModelError, SetupError
 from .attempts import Attempt, conclude, generate, score
 from .groups import GroupBoard, is_scored_by_group, mark_incomplete
 from .health import EndpointHealth
@@ -29,8 +30,8 @@ class Engine:
     """Runs rollouts ahead of whoever reports them.
 
     Jobs start in the order they were submitted, at most `limit` at a time over all evals, and are
-    delivered in the order they end. `submit`, `give_up`, `cancel` and `close` are for the thread
-    that made the engine; everything else, `deliver` included, happens on the loop's thread.
+    delivered in the order they end. The public methods are for the thread that made the engine;
+    everything else, `deliver` included, happens on the loop's thread.
 
     Args:
         limit: rollouts in flight; 0 or less for no limit.
@@ -52,6 +53,18 @@ class Engine:
         self._groups = GroupBoard()
         self._stopping = False
         self._thread = LoopThread("pytest-evals")
+
+    def connect(self, endpoint: Endpoint) -> None:
+        """Make the endpoint's client now; an endpoint whose client cannot be made is given up."""
+        try:
+            self._thread.run(self._connect(endpoint))
+        except SetupError as error:
+            self.give_up(endpoint, ModelError(str(error)))
+        except Exception as error:  # of whoever supplied the client
+            self.give_up(endpoint, error)
+
+    async def _connect(self, endpoint: Endpoint) -> None:
+        self._client_of(endpoint)
 
     def submit(self, jobs: Iterable[RolloutJob]) -> None:
         """Queue rollouts; those of one group must come in one call."""

@@ -32,6 +32,9 @@ def start_runs(session: EvalSession, runs: Iterable[Run], engine: Engine) -> Non
     for run, folder in folders.items():
         run.open(folder, reached.get(id(run.endpoint), run.endpoint))
         session.write_metadata(run)
+    for endpoint in {id(run.endpoint): run.engine_run.endpoint for run in folders}.values():
+        if endpoint.serve is None:
+            engine.connect(endpoint)
 
 
 def _folder(session: EvalSession, base: Path, run: Run) -> RunFolder:
