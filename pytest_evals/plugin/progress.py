@@ -32,7 +32,7 @@ class Progress:
         self._is_live = bool(
             getattr(config.pluginmanager.getplugin("terminalreporter"), "isatty", False)
         )
-        self._is_quiet = config.option.verbose < 0
+        self._is_quiet = config.get_verbosity() < 0
         self._is_shown = False
         self._line = ""
         self._begun = self._drawn = 0.0

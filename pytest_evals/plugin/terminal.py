@@ -37,7 +37,7 @@ class EvalTerminal:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> list[str]:
         """Say what will run, where results go, and what the command line could not change."""
-        if config.option.verbose < 0:
+        if config.get_verbosity() < 0:
             return []
         runs = list(dict.fromkeys(item.run for item in items if isinstance(item, EvalItem)))
         overridden = [f"evals: ignored {phrase}" for phrase in self._session.overridden]
@@ -70,7 +70,7 @@ class EvalTerminal:
     def tell(self, text: str) -> None:
         """Print a line of what is going on."""
         reporter = self._session.config.pluginmanager.getplugin("terminalreporter")
-        if reporter is not None and self._session.config.option.verbose >= 0:
+        if reporter is not None and self._session.config.get_verbosity() >= 0:
             reporter.ensure_newline()
             reporter.write_line(f"evals: {visible(self._session.secrets.mask(text))}")
 

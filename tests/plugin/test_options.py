@@ -1,0 +1,137 @@
+"""Options and their ini twins."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_evals.demo.server import DemoServer
+
+from .conftest import Project
+
+ONE_EVAL = '[[eval]]\nenv_id = "sums"\n'
+
+
+def _local(project: Project, server: DemoServer) -> list[str]:
+    """Arguments that evaluate the environment itself, without a file, on the demo server."""
+    (project.path / "configs").mkdir(exist_ok=True)
+    (project.path / "configs" / "endpoints.toml").write_text(
+        f'[[endpoint]]\nendpoint_id = "demo"\nmodel = "demo-small"\nurl = "{server.url}"\n'
+    )
+    return ["environments/sums.py"]
+
+
+def test_command_line_without_a_file(project: Project) -> None:
+    with DemoServer() as server:
+        arguments = _local(project, server)
+        result = project.run(
+            *arguments,
+            "--evals-model=demo",
+            "--evals-num-examples=2",
+            "--evals-rollouts-per-example=2",
+            "--evals-gate=reward >= 0",
+        )
+    assert result.ret == 0
+    result.assert_outcomes(passed=4 + 2)
+
+
+def test_ini_twins(project: Project) -> None:
+    with DemoServer(latency=0.02) as server:
+        arguments = _local(project, server)
+        project.pytester.makeini(
+            """
+            [pytest]
+            evals_model = demo
+            evals_num_examples = 3
+            evals_rollouts_per_example = 2
+            evals_max_concurrent = 2
+            evals_output_dir = elsewhere
+            evals_gate =
+                reward >= 0
+                reward <= 1
+            """
+        )
+        result = project.run(*arguments)
+        assert server.peak == 2
+    assert result.ret == 0
+    result.assert_outcomes(passed=6 + 3)
+    assert (project.path / "elsewhere" / "evals").is_dir()
+
+
+def test_command_line_beats_ini(project: Project) -> None:
+    with DemoServer() as server:
+        arguments = _local(project, server)
+        project.pytester.makeini(
+            "[pytest]\nevals_model = demo\nevals_num_examples = 3\nevals_rollouts_per_example = 1\n"
+        )
+        result = project.run(*arguments, "--evals-num-examples=1")
+    result.assert_outcomes(passed=1 + 1)
+
+
+def test_the_file_beats_the_command_line_and_the_header_says_so(project: Project, url: str) -> None:
+    project.evals(ONE_EVAL + "num_examples = 1", url=url)
+    result = project.run("bench.toml", "--evals-num-examples=3", "--evals-model=other")
+    assert result.ret == 0
+    result.assert_outcomes(passed=3 + 1)
+    output = result.stdout.str()
+    assert "ignored --evals-num-examples=3" in output
+    assert "ignored --evals-model=other" in output
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["evals_num_examples = many", "evals_max_concurrent = 1.5", "evals_rollouts_per_example = x"],
+)
+def test_ini_that_is_no_number(project: Project, url: str, line: str) -> None:
+    project.evals(ONE_EVAL, url=url)
+    project.pytester.makeini(f"[pytest]\n{line}\n")
+    result = project.run("bench.toml")
+    assert result.ret != 0
+    key, _, value = line.partition(" = ")
+    assert f"ini key {key}: {value!r} is not a number" in result.stdout.str() + result.stderr.str()
+
+
+@pytest.mark.parametrize("option", ["--evals-num-examples=x", "--evals-max-concurrent="])
+def test_option_that_is_no_number(project: Project, url: str, option: str) -> None:
+    project.evals(ONE_EVAL, url=url)
+    assert project.run("bench.toml", option).ret == pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.mark.parametrize("gate", ["reward => 0.8", "reward", "", "pass@9 >= 0.5"])
+def test_bad_gate_on_the_command_line(project: Project, url: str, gate: str) -> None:
+    project.evals(ONE_EVAL, url=url)
+    result = project.run("bench.toml", f"--evals-gate={gate}")
+    assert result.ret == 1
+    result.assert_outcomes(errors=1)
+    assert "--evals-gate" in result.stdout.str()
+
+
+def test_without_a_terminal_reporter_or_a_cache(project: Project, url: str) -> None:
+    project.evals(ONE_EVAL, url=url)
+    assert project.run("bench.toml", "-p", "no:terminal").ret == 0
+    assert project.run("bench.toml", "-p", "no:cacheprovider").ret == 0
+
+
+@pytest.mark.parametrize("arguments", [["-q"], ["-qq"], ["--no-summary"], ["--no-header"], ["-vv"]])
+def test_verbosity(project: Project, url: str, arguments: list[str]) -> None:
+    project.evals(ONE_EVAL, url=url)
+    result = project.run("bench.toml", *arguments)
+    assert result.ret == 0
+    has_table = "served by demo-small" in result.stdout.str()
+    assert has_table is (arguments != ["--no-summary"])
+
+
+def test_help_names_every_option(project: Project) -> None:
+    output = project.run("--help").stdout.str()
+    for name in (
+        "--evals",
+        "--evals-provider",
+        "--evals-model",
+        "--evals-num-examples",
+        "--evals-rollouts-per-example",
+        "--evals-max-concurrent",
+        "--evals-output-dir",
+        "--evals-gate",
+        "--evals-partial",
+        "evals_files",
+    ):
+        assert name in output
