@@ -10,6 +10,19 @@ from .client import Client
 _SUPPORTED = ("openai_chat_completions",)
 
 
+def check_client_type(endpoint: Endpoint) -> None:
+    """Raise unless there is a client for the endpoint's wire format.
+
+    Raises:
+        SetupError: there is none.
+    """
+    if endpoint.client_type not in _SUPPORTED:
+        raise SetupError(
+            f"{endpoint.label}: client type {endpoint.client_type!r} is not supported; "
+            f"supported: {', '.join(_SUPPORTED)}"
+        )
+
+
 def make_client(endpoint: Endpoint, key: str | None) -> Client:
     """Return a client of `endpoint`, not yet connected.
 
@@ -20,11 +33,7 @@ def make_client(endpoint: Endpoint, key: str | None) -> Client:
     Raises:
         SetupError: the client type is not supported, or the URL cannot be used.
     """
-    if endpoint.client_type not in _SUPPORTED:
-        raise SetupError(
-            f"{endpoint.label}: client type {endpoint.client_type!r} is not supported; "
-            f"supported: {', '.join(_SUPPORTED)}"
-        )
+    check_client_type(endpoint)
     problem = url_problem(endpoint.url)
     if problem:
         raise SetupError(

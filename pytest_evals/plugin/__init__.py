@@ -32,8 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse what would spend money in a way that is not supported."""
+    """Refuse what would pay for every rollout several times, or does not say what to run."""
     options.refuse_workers(session.config)
+    options.refuse_unnamed_folder(session.config)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from ..config.settings import Settings
 
 # (name, type, metavar, help): the flag is --evals-NAME and the ini key evals_NAME.
+NO_WORKERS = (
+    "evals do not run under xdist yet: leave out -n. One process keeps hundreds of rollouts in"
+    " flight; --evals-max-concurrent says how many"
+)
+
 _SETTINGS: tuple[tuple[str, type, str, str], ...] = (
     ("provider", str, "NAME", "Provider of the models: openai, openrouter, local, ..."),
     ("model", str, "MODEL", "Model id, or an alias of the endpoint registry"),
@@ -150,10 +155,19 @@ def refuse_workers(config: pytest.Config) -> None:
         return
     named = [arg for arg in config.args if arg.split("::")[0].endswith(".toml")]
     if named or config.getoption("evals"):
+        raise pytest.UsageError(f"{', '.join(named) or '--evals'}: {NO_WORKERS}")
+
+
+def refuse_unnamed_folder(config: pytest.Config) -> None:
+    """Stop a session that asks for the eval files of a folder and names none.
+
+    Raises:
+        pytest.UsageError: `--evals` stands alone.
+    """
+    if config.getoption("evals") and config.args_source is not config.ArgsSource.ARGS:
         raise pytest.UsageError(
-            f"evals ({', '.join(named) or '--evals'}) do not run under xdist yet: leave out -n."
-            " One process keeps hundreds of rollouts in flight; --evals-max-concurrent says how"
-            " many"
+            "--evals collects the eval files inside the folders named on the command line, and"
+            " none is named; `pytest --evals .` means this one"
         )
 
 

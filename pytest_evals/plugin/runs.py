@@ -94,8 +94,10 @@ class Run:
                 " (--evals-partial accepts that)"
             )
         if not self.is_done:
-            return f"stopped after {self.reported} of {self.plan.rollouts} rollouts"
-        return "the gate was not selected (--evals-partial accepts that)"
+            return f"stopped after {self.reported} of {self.plan.rollouts} rollouts had reported"
+        if len(self.gates) < len(self.spec.gates):
+            return "not every gate was selected (--evals-partial accepts that)"
+        return "stopped before it was judged"
 
     @property
     def tolerates_errors(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..clients.factory import check_client_type
 from ..config.loading import EvalConfig, eval_of_environment, read_eval_file
 from ..config.spec import EvalSpec
 from ..endpoints.endpoint import Endpoint
@@ -22,9 +23,9 @@ from ..endpoints.secrets import Secrets, secrets_of
 from ..environments.environment import Environment
 from ..environments.loading import load_environment
 from ..environments.location import EnvironmentLocation, environment_defaults, find_environment
-from ..errors import EnvironmentLoadError, MissingKeyError, SetupError
+from ..errors import ConfigError, EnvironmentLoadError, MissingKeyError, SetupError
 from ..gates.grammar import Gate
-from ..gates.metrics import read_metric
+from ..gates.metrics import nearest, read_metric
 from ..gates.verdicts import Verdict, judge
 from ..reports.metadata import metadata
 from ..reports.summary import EvalSummary, summarise
@@ -82,6 +83,9 @@ class EvalSession:
         known = config.stash.get(_KEY, None)
         if known is not None:
             return known
+        if hasattr(config, "workerinput"):
+            # Each worker would run, and pay for, every rollout.
+            raise pytest.Collector.CollectError(options.NO_WORKERS)
         from . import reporting, runloop, terminal
 
         session = config.stash[_KEY] = cls(config)
@@ -177,16 +181,39 @@ class EvalSession:
         endpoint = self.endpoint_of(spec)
         if endpoint in self._without_key:
             return None
+        if not self.config.hook.pytest_evals_make_client.get_hookimpls():
+            check_client_type(endpoint)
         self._read_key(endpoint, siblings)
         environment = hook.pytest_evals_load_environment(config=self.config, spec=spec)
         if environment is None:
             environment = self._load(spec)
+        if not environment.score_rollouts:
+            raise SetupError(
+                f"environment {spec.env_id!r} has score_rollouts = False: there would be nothing"
+                " to judge"
+            )
+        self._check_gates(spec, environment)
         if spec.timeout is not None:
             environment.timeout_seconds = spec.timeout
         examples = environment.get_eval_dataset(n=spec.num_examples)
         run = Run(spec, endpoint, environment, examples, nodeid, self.secrets.mask)
         self.runs.append(run)
         return run
+
+    def _check_gates(self, spec: EvalSpec, environment: Environment) -> None:
+        """Refuse a gate on a metric that nothing will compute, before it has cost anything."""
+        if self.config.hook.pytest_evals_metric.get_hookimpls():
+            return
+        names = environment.rubric.metric_names
+        for gate in spec.gates:
+            if not read_metric(gate.metric).built_in and gate.metric not in names:
+                raise ConfigError(
+                    spec.path,
+                    spec.line,
+                    f"gate {gate.text!r}: the rubric of {spec.env_id!r} has no metric"
+                    f" {gate.metric!r}{_did_you_mean(gate.metric, names)}; it has"
+                    f" {', '.join(names) or 'none'}",
+                )
 
     def endpoint_of(self, spec: EvalSpec) -> Endpoint:
         """Return where an eval's model is served: one object for all evals it is the same for."""
@@ -328,3 +355,8 @@ class EvalSession:
             if error.__cause__ is not None and not isinstance(error.__cause__, SetupError):
                 text += "\n\n" + tracebacks.of_user_code(error.__cause__)
             raise node.CollectError(self.secrets.mask(text)) from None
+
+
+def _did_you_mean(name: str, names: list[str]) -> str:
+    meant = nearest(name, names)
+    return "" if meant is None else f"; did you mean {meant!r}?"

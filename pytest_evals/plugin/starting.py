@@ -57,7 +57,10 @@ def _reached(
     Endpoints of one command share a server, whose output goes to the log of the first run.
     """
     servers: dict[ServeCommand, ManagedServer | ModelError] = {}
-    managed = {id(run.endpoint): run for run in folders if run.endpoint.serve is not None}
+    managed: dict[int, Run] = {}
+    for run in folders:
+        if run.endpoint.serve is not None:
+            managed.setdefault(id(run.endpoint), run)
     for run in managed.values():
         serve = run.endpoint.serve
         if serve is not None and serve not in servers:

@@ -17,6 +17,9 @@ from .runs import Run
 if TYPE_CHECKING:
     from .session import EvalSession
 
+# Asked for by nobody, so its absence surprises nobody.
+_DEFAULT_NUM_EXAMPLES = 5
+
 _MARKUP: dict[str, dict[str, bool]] = {
     "header": {"bold": True},
     "passed": {"green": True},
@@ -60,7 +63,7 @@ class EvalTerminal:
             f"evals: {run.spec.name}: {run.spec.num_examples} examples were asked for, the dataset"
             f" has {len(run.examples)}"
             for run in runs
-            if len(run.examples) < run.spec.num_examples
+            if len(run.examples) < run.spec.num_examples != _DEFAULT_NUM_EXAMPLES
         ]
 
     def begin(self, rollouts: int) -> None:

@@ -265,13 +265,37 @@ def test_environment_code_that_raises(project: Project, url: str) -> None:
     result.stdout.fnmatch_lines(["*broken: KeyError: 'no such column'*"])
 
 
-def test_gate_on_a_metric_that_does_not_exist(project: Project, url: str) -> None:
+def test_gate_on_a_metric_that_does_not_exist_costs_nothing(project: Project) -> None:
+    with DemoServer() as server:
+        project.evals(ONE_EVAL + 'gates = ["corect >= 0.5"]', url=server.url)
+        result = project.run("bench.toml")
+        assert server.requests == 0
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "ERROR bench.toml::sums - *bench.toml:4: gate 'corect >= 0.5': the rubric of 'sums' has"
+            " no metric 'corect'; did you mean 'correct'?; it has correct, num_turns"
+        ]
+    )
+
+
+def test_gate_on_a_metric_that_a_hook_does_not_know(project: Project, url: str) -> None:
+    project.pytester.makeconftest("def pytest_evals_metric(metric): return None")
     project.evals(ONE_EVAL + 'gates = ["corect >= 0.5"]', url=url)
     result = project.run("bench.toml")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         ["FAILED bench.toml::sums::gate-corect - *no rollout has a metric 'corect'*'correct'*"]
     )
+
+
+def test_wire_format_without_a_client(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-some-key")
+    project.evals(ONE_EVAL + 'provider = "anthropic"\nmodel = "m"')
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*client type 'anthropic_messages' is not supported*"])
 
 
 def test_missing_key_is_one_error(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +337,9 @@ def test_a_rollout_that_cancels_itself_is_broken(project: Project, url: str) -> 
     result = project.run("bench.toml")
     assert result.ret == 1
     result.assert_outcomes(errors=3, failed=1)
-    result.stdout.fnmatch_lines(["*cancelled itself*"])
+    result.stdout.fnmatch_lines(
+        ["*broken: RuntimeError: the code of the environment cancelled the rollout*"]
+    )
 
 
 def test_output_folder_that_cannot_be_made(project: Project, url: str) -> None:
@@ -354,10 +380,25 @@ def test_hostile_text_reaches_the_terminal_visibly(project: Project, url: str) -
     assert r"\x1b[2J\x07" in output
 
 
-def test_workers_are_refused(project: Project, url: str) -> None:
+@pytest.mark.parametrize("arguments", [["bench.toml"], ["--evals", "."]])
+def test_workers_are_refused(project: Project, url: str, arguments: list[str]) -> None:
     if "no:xdist" in project.plugin_args:
         pytest.skip("needs xdist")
     project.evals(ONE_EVAL, url=url)
-    result = project.run("bench.toml", "-n", "2")
+    result = project.run(*arguments, "-n", "2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*bench.toml*do not run under xdist yet: leave out -n*"])
+    result.stderr.fnmatch_lines(["*do not run under xdist yet: leave out -n*"])
+
+
+@pytest.mark.parametrize("argument", ["environments/sums.py", "benches"])
+def test_workers_run_no_eval(project: Project, argument: str) -> None:
+    if "no:xdist" in project.plugin_args:
+        pytest.skip("needs xdist")
+    with DemoServer() as server:
+        (project.path / "benches").mkdir()
+        project.evals(ONE_EVAL, url=server.url, name="benches/one.evals.toml")
+        project.pytester.makeini("[pytest]\nevals_files = *.evals.toml\n")
+        result = project.run(argument, "-n", "1")
+        assert server.requests == 0
+    assert result.ret not in (0, pytest.ExitCode.INTERNAL_ERROR)
+    result.stdout.fnmatch_lines(["*do not run under xdist yet: leave out -n*"])

@@ -42,6 +42,9 @@ def test_evals_option_collects_eval_files_in_named_folders(project: Project, url
     project.evals('[[eval]]\nenv_id = "sums"', url=url, name="benches/one.toml")
     project.evals("[tool.other]\nkey = 1", name="benches/pyproject.toml")
     assert project.run("benches").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    alone = project.run("--evals")
+    assert alone.ret == pytest.ExitCode.USAGE_ERROR
+    alone.stderr.fnmatch_lines(["*`pytest --evals .` means this one"])
     result = project.run("benches", "--evals", "--collect-only", "-q")
     result.stdout.fnmatch_lines(["benches/one.toml::sums::0-r0"])
     assert "pyproject" not in result.stdout.str()
@@ -116,7 +119,7 @@ def test_deselected_gates_are_not_judged(project: Project, url: str) -> None:
     project.evals('[[eval]]\nenv_id = "sums"', url=url)
     result = project.run("bench.toml", "--deselect", "bench.toml::sums::gate-error_rate")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*NOT JUDGED*the gate was not selected*"])
+    result.stdout.fnmatch_lines(["*NOT JUDGED*not every gate was selected*"])
 
 
 def test_last_failed_does_not_turn_a_red_gate_green(project: Project, url: str) -> None:
