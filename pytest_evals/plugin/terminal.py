@@ -35,6 +35,7 @@ class EvalTerminal:
     def __init__(self, session: EvalSession) -> None:
         self._session = session
         self._progress = Progress(session.config)
+        self._has_told = False
 
     def pytest_report_collectionfinish(
         self, config: pytest.Config, items: list[pytest.Item]
@@ -117,16 +118,29 @@ class EvalTerminal:
     ) -> Generator[None, None, None]:
         """Print the table last, below pytest's own summaries."""
         yield
+        self._tell_runs(terminalreporter)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """Print the table where pytest prints no summary: it does so for its own exit codes."""
+        result = yield
+        reporter = self._session.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and not self._has_told:
+            self._tell_runs(reporter)
+        return result
+
+    def _tell_runs(self, reporter: pytest.TerminalReporter) -> None:
+        self._has_told = True
         runs = [run for run in self._session.runs if run.was_started]
-        if not runs or terminalreporter.config.option.no_summary:
+        if not runs or reporter.config.option.no_summary:
             return
-        terminalreporter.write_sep("=", "evals")
+        reporter.write_sep("=", "evals")
         summaries = [self._session.summary(run) for run in runs]
-        width = terminalreporter.config.get_terminal_writer().fullwidth
+        width = reporter.config.get_terminal_writer().fullwidth
         for line in render(summaries, width=width):
-            terminalreporter.write_line(line.text, **_MARKUP.get(line.verdict or line.kind, {}))
+            reporter.write_line(line.text, **_MARKUP.get(line.verdict or line.kind, {}))
         for run in runs:
-            self._tell_results(terminalreporter, run)
+            self._tell_results(reporter, run)
 
     def _tell_results(self, reporter: pytest.TerminalReporter, run: Run) -> None:
         folder = _relative(run.folder.path, reporter.config)

@@ -79,6 +79,7 @@ def test_sigterm_ends_like_ctrl_c(own_project: Project) -> None:
     assert process.returncode == 128 + signal.SIGTERM
     assert not [word for word in NOISE if word in output], output
     assert (own_project.path / "evals.xml").exists()
+    assert output.count("NOT JUDGED: sums: error_rate <= 0: stopped after") == 1
 
 
 def test_kill_9_loses_no_reported_row(own_project: Project) -> None:
