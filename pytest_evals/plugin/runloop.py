@@ -106,7 +106,7 @@ class RunLoop:
     def _run_gates(
         self, session: pytest.Session, run: Run, pending: dict[Run, dict[EvalItem, None]]
     ) -> None:
-        self._session.finish(run)
+        run.finish()
         for gate in run.gates:
             del pending[run][gate]
             _run(session, gate, _following(gate, pending))
@@ -174,7 +174,7 @@ class RunLoop:
 
     def _make_client(self, endpoint: Endpoint) -> Client:
         session = self._session
-        key = session.key_of(endpoint)
+        key = session.endpoints.key_of(endpoint)
         client: Client | None = session.config.hook.pytest_evals_make_client(
             config=session.config, endpoint=endpoint, key=key
         )

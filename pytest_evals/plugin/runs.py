@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.metadata
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.spec import EvalSpec
 from ..endpoints.endpoint import Endpoint
+from ..endpoints.urls import public_url
 from ..engine.rollouts import RolloutJob
 from ..engine.run import EvalRun
-from ..environments.environment import Environment
+from ..environments.environment import Environment, merge_sampling_args
 from ..gates.grammar import tolerates_errors
 from ..gates.verdicts import Verdict
+from ..reports.metadata import metadata
+from ..reports.summary import EvalSummary, summarise
 from ..stats.measurements import Measurements, Plan
 from ..store.log import run_log_handler
 from ..store.reading import read_rows
@@ -177,6 +182,47 @@ class Run:
     def forget_measurements(self) -> None:
         """Read the rows again when they are next needed: a rollout was run once more."""
         self._measurements = None
+
+    def finish(self) -> None:
+        """Leave one row per rollout on disk, once no rollout of the run can end any more."""
+        if not self.was_started or self.stopped:
+            return
+        self.stopped = time.time()
+        self.folder.compact(self.engine_run.log.warning)
+
+    def summary(self) -> EvalSummary:
+        """Return the figures of the run as they stand."""
+        summary = summarise(
+            name=self.spec.name,
+            model=self.endpoint.model,
+            measurements=self.measurements(),
+            gates=self.spec.gates,
+            verdicts=tuple(self.verdicts.values()),
+            seconds=(self.stopped or time.time()) - self.started,
+        )
+        # A rollout item that failed on its own (broken, or below pass_reward) made the session
+        # red: the verdict must not say otherwise.
+        if self.red_rollouts and summary.verdict != "failed":
+            return dataclasses.replace(summary, verdict="failed")
+        return summary
+
+    def write_metadata(self) -> EvalSummary:
+        """Write metadata.json as things stand and return the figures in it."""
+        summary = self.summary()
+        self.folder.write_metadata(
+            metadata(
+                summary=summary,
+                measurements=self.measurements(),
+                env_id=self.spec.env_id,
+                env_args=self.spec.env_args,
+                base_url=public_url(self.engine_run.endpoint.url),
+                sampling_args=merge_sampling_args(
+                    self.environment.sampling_args, self.spec.sampling_args
+                ),
+                version=importlib.metadata.version("pytest-rollouts"),
+            )
+        )
+        return summary
 
     def close(self) -> None:
         """Close the folder and the log."""

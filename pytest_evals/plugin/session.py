@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import importlib.metadata
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +12,17 @@ import pytest
 from ..clients.factory import check_client_type
 from ..config.loading import EvalConfig, eval_of_environment, read_eval_file
 from ..config.spec import EvalSpec
-from ..endpoints.endpoint import Endpoint
-from ..endpoints.keys import read_key
 from ..endpoints.managed import ManagedServer
-from ..endpoints.resolution import resolve_endpoint
-from ..endpoints.secrets import Secrets, secrets_of
+from ..endpoints.secrets import Secrets
 from ..environments.environment import Environment
 from ..environments.loading import load_environment
 from ..environments.location import EnvironmentLocation, environment_defaults, find_environment
-from ..errors import ConfigError, EnvironmentLoadError, MissingKeyError, SetupError
+from ..errors import ConfigError, EnvironmentLoadError, SetupError
 from ..gates.grammar import Gate
 from ..gates.metrics import nearest, read_metric
 from ..gates.verdicts import Verdict, judge
-from ..reports.metadata import metadata
-from ..reports.summary import EvalSummary, summarise
 from . import options, tracebacks
+from .endpoints import SessionEndpoints
 from .runs import Run
 
 if TYPE_CHECKING:
@@ -51,6 +44,8 @@ class EvalSession:
     Made when the first eval is collected; that also registers the hooks which run and report them.
 
     Attributes:
+        secrets: what must not leave the process.
+        endpoints: where the models are served.
         runs: the evals that were collected, in order.
         overridden: command-line values that a file overrides, a phrase each.
         has_collection_errors: whether an eval could not be collected.
@@ -65,6 +60,9 @@ class EvalSession:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.secrets = Secrets()
+        self.endpoints = SessionEndpoints(
+            config.invocation_params.dir / _DEFAULT_REGISTRY, self.secrets
+        )
         self.runs: list[Run] = []
         self.overridden: list[str] = []
         self.has_collection_errors = False
@@ -73,9 +71,6 @@ class EvalSession:
         self._ini = options.ini_settings(config)
         self._file_limits: list[int] = []
         self._named: dict[Path, EnvironmentLocation] = {}
-        self._endpoints: list[Endpoint] = []
-        self._keys: dict[int, str | None] = {}
-        self._without_key: list[Endpoint] = []
 
     @classmethod
     def of(cls, config: pytest.Config) -> EvalSession:
@@ -178,12 +173,11 @@ class EvalSession:
         Raises:
             SetupError: the endpoint, the key or the environment cannot be used.
         """
-        endpoint = self.endpoint_of(spec)
-        if endpoint in self._without_key:
-            return None
+        endpoint = self.endpoints.of(spec)
         if not self.config.hook.pytest_evals_make_client.get_hookimpls():
             check_client_type(endpoint)
-        self._read_key(endpoint, siblings)
+        if not self.endpoints.read_key(endpoint, siblings):
+            return None
         environment = hook.pytest_evals_load_environment(config=self.config, spec=spec)
         if environment is None:
             environment = self._load(spec)
@@ -215,54 +209,6 @@ class EvalSession:
                     f" {', '.join(names) or 'none'}",
                 )
 
-    def endpoint_of(self, spec: EvalSpec) -> Endpoint:
-        """Return where an eval's model is served: one object for all evals it is the same for."""
-        endpoint = resolve_endpoint(
-            model=spec.model,
-            endpoint_id=spec.endpoint_id,
-            endpoints_path=spec.endpoints_path,
-            provider=spec.provider,
-            api_base_url=spec.api_base_url,
-            api_key_var=spec.api_key_var,
-            default_path=self.config.invocation_params.dir / _DEFAULT_REGISTRY,
-        )
-        if endpoint in self._endpoints:
-            return self._endpoints[self._endpoints.index(endpoint)]
-        self._endpoints.append(endpoint)
-        for secret in secrets_of(endpoint):
-            self.secrets.add(secret)
-        return endpoint
-
-    def _read_key(self, endpoint: Endpoint, siblings: list[EvalSpec]) -> None:
-        if id(endpoint) in self._keys:
-            return
-        try:
-            key = read_key(endpoint)
-        except MissingKeyError as error:
-            self._without_key.append(endpoint)
-            names = [spec.name for spec in siblings if self._shares(spec, endpoint)]
-            evals = ", ".join(names)
-            raise MissingKeyError(f"{error}\nevals without a key: {evals}") from None
-        self._keys[id(endpoint)] = key
-        if key is not None:
-            self.secrets.add(key)
-
-    def _shares(self, spec: EvalSpec, endpoint: Endpoint) -> bool:
-        try:
-            return self.endpoint_of(spec) is endpoint
-        except SetupError:
-            return False  # its own error, when it is collected
-
-    def key_of(self, endpoint: Endpoint) -> str | None:
-        """Return the key of an endpoint that was prepared."""
-        return self._keys.get(id(endpoint))
-
-    def with_key_of(self, endpoint: Endpoint, reached: Endpoint) -> Endpoint:
-        """Let `reached`, the endpoint with its port filled in, have the key of `endpoint`."""
-        self._keys[id(reached)] = self._keys.get(id(endpoint))
-        self._endpoints.append(reached)  # keeps it alive, and its id its own
-        return reached
-
     def _load(self, spec: EvalSpec) -> Environment:
         location = self._named.get(spec.path) or self._find(spec.env_id, spec.path.parent)
         return load_environment(spec.env_id, location, **spec.env_args)
@@ -285,54 +231,15 @@ class EvalSession:
         run.verdicts[gate.name] = verdict
         return verdict
 
-    def finish(self, run: Run) -> None:
-        """Leave one row per rollout on disk once no rollout of the run can end any more."""
-        if not run.was_started or run.stopped:
-            return
-        run.stopped = time.time()
-        run.folder.compact(run.engine_run.log.warning)
-
-    def summary(self, run: Run) -> EvalSummary:
-        """Return the figures of a run as they stand."""
-        summary = summarise(
-            name=run.spec.name,
-            model=run.endpoint.model,
-            measurements=run.measurements(),
-            gates=run.spec.gates,
-            verdicts=tuple(run.verdicts.values()),
-            seconds=(run.stopped or time.time()) - run.started,
-        )
-        # A rollout item that failed on its own (broken, or below pass_reward) made the session
-        # red: the verdict must not say otherwise.
-        if run.red_rollouts and summary.verdict != "failed":
-            return dataclasses.replace(summary, verdict="failed")
-        return summary
-
-    def write_metadata(self, run: Run) -> EvalSummary:
-        """Write the run's metadata.json as things stand and return its figures."""
-        summary = self.summary(run)
-        run.folder.write_metadata(
-            metadata(
-                summary=summary,
-                measurements=run.measurements(),
-                env_id=run.spec.env_id,
-                env_args=run.spec.env_args,
-                base_url=run.engine_run.endpoint.url,
-                sampling_args=run.spec.sampling_args,
-                version=importlib.metadata.version("pytest-rollouts"),
-            )
-        )
-        return summary
-
     def complete(self, run: Run) -> None:
         """Write what is known of a run at the end of the session, and tell the hooks."""
         if not run.was_started:
             return
-        self.finish(run)
+        run.finish()
         self.config.hook.pytest_evals_run_complete(
             config=self.config,
             spec=run.spec,
-            summary=self.write_metadata(run),
+            summary=run.write_metadata(),
             folder=run.folder.path,
         )
 

@@ -31,7 +31,7 @@ def start_runs(session: EvalSession, runs: Iterable[Run], engine: Engine) -> Non
     reached = _reached(session, folders, engine)
     for run, folder in folders.items():
         run.open(folder, reached.get(id(run.endpoint), run.endpoint))
-        session.write_metadata(run)
+        run.write_metadata()
     for endpoint in {id(run.endpoint): run.engine_run.endpoint for run in folders}.values():
         if endpoint.serve is None:
             engine.connect(endpoint)
@@ -75,7 +75,7 @@ def _reached(
         if isinstance(server, ModelError):
             engine.give_up(run.endpoint, server)
             continue
-        reached[key] = session.with_key_of(run.endpoint, with_port(run.endpoint, server.port))
+        reached[key] = session.endpoints.reached(run.endpoint, with_port(run.endpoint, server.port))
     return reached
 
 

@@ -135,7 +135,7 @@ class EvalTerminal:
         if not runs or reporter.config.option.no_summary:
             return
         reporter.write_sep("=", "evals")
-        summaries = [self._session.summary(run) for run in runs]
+        summaries = [run.summary() for run in runs]
         width = reporter.config.get_terminal_writer().fullwidth
         for line in render(summaries, width=width):
             reporter.write_line(line.text, **_MARKUP.get(line.verdict or line.kind, {}))

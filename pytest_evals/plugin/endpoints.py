@@ -1,0 +1,94 @@
+"""Endpoints of a session: each resolved once, with its key read and its secrets noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..config.spec import EvalSpec
+from ..endpoints.endpoint import Endpoint
+from ..endpoints.keys import read_key
+from ..endpoints.resolution import resolve_endpoint
+from ..endpoints.secrets import Secrets, secrets_of
+from ..errors import MissingKeyError, SetupError
+
+
+class SessionEndpoints:
+    """The endpoints of the session's evals.
+
+    Evals whose models are served in the same way share one Endpoint object, and with it a client,
+    a server and what is known of its health.
+
+    Args:
+        registry: the registry file of evals that name none; it need not exist.
+        secrets: takes every key and secret header.
+    """
+
+    def __init__(self, registry: Path, secrets: Secrets) -> None:
+        self._registry = registry
+        self._secrets = secrets
+        self._known: list[Endpoint] = []
+        self._keys: dict[int, str | None] = {}
+        self._without_key: list[Endpoint] = []
+
+    def of(self, spec: EvalSpec) -> Endpoint:
+        """Return where an eval's model is served.
+
+        Raises:
+            SetupError: the registry or a setting of the eval cannot be used.
+        """
+        endpoint = resolve_endpoint(
+            model=spec.model,
+            endpoint_id=spec.endpoint_id,
+            endpoints_path=spec.endpoints_path,
+            provider=spec.provider,
+            api_base_url=spec.api_base_url,
+            api_key_var=spec.api_key_var,
+            default_path=self._registry,
+        )
+        if endpoint in self._known:
+            return self._known[self._known.index(endpoint)]
+        self._known.append(endpoint)
+        for secret in secrets_of(endpoint):
+            self._secrets.add(secret)
+        return endpoint
+
+    def read_key(self, endpoint: Endpoint, evals: Iterable[EvalSpec]) -> bool:
+        """Read the key of an endpoint; False when it is missing and that was said before.
+
+        Args:
+            evals: of the same file, to name those that lack the same key.
+
+        Raises:
+            MissingKeyError: the first time it is missing.
+        """
+        if endpoint in self._without_key:
+            return False
+        if id(endpoint) in self._keys:
+            return True
+        try:
+            key = read_key(endpoint)
+        except MissingKeyError as error:
+            self._without_key.append(endpoint)
+            names = ", ".join(spec.name for spec in evals if self._shares(spec, endpoint))
+            raise MissingKeyError(f"{error}\nevals without a key: {names}") from None
+        self._keys[id(endpoint)] = key
+        if key is not None:
+            self._secrets.add(key)
+        return True
+
+    def _shares(self, spec: EvalSpec, endpoint: Endpoint) -> bool:
+        try:
+            return self.of(spec) is endpoint
+        except SetupError:
+            return False  # its own error, when it is collected
+
+    def key_of(self, endpoint: Endpoint) -> str | None:
+        """Return the key of an endpoint; None where the server takes none."""
+        return self._keys.get(id(endpoint))
+
+    def reached(self, endpoint: Endpoint, reached: Endpoint) -> Endpoint:
+        """Give `reached`, an endpoint with its port filled in, the key of `endpoint`."""
+        self._keys[id(reached)] = self._keys.get(id(endpoint))
+        self._known.append(reached)  # keeps it alive, and its id its own
+        return reached
