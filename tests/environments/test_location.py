@@ -108,7 +108,8 @@ def test_nothing_found_names_every_place(tmp_path: Path) -> None:
     assert message.startswith(
         "environment 'owner/my-env' was not found: "
         f"found without a load_environment(): {envs / 'my_env.py'}; "
-        f"looked for an installed module 'my_env', then for my_env.py or my_env/ in {envs} and {conf}"
+        "looked for an installed module 'my_env', then for my_env.py or my_env/ in "
+        f"{envs} and {conf}"
     )
 
 
