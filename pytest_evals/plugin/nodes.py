@@ -161,6 +161,8 @@ class RolloutItem(EvalItem):
     Attributes:
         example, rollout: the row of the dataset, and which attempt at it this is.
         result: how the rollout ended, between its setup and its teardown.
+        scored: a result that failed the item by its reward. Run again, the item has the same one:
+            asking until the reward is high enough would not be a measurement.
     """
 
     kind = "rollout"
@@ -170,13 +172,14 @@ class RolloutItem(EvalItem):
         self.example = example
         self.rollout = rollout
         self.result: RolloutResult | None = None
+        self.scored: RolloutResult | None = None
 
     def setup(self) -> None:
         """Wait for the rollout; one without a reward is an error, or skipped if tolerated."""
         session = EvalSession.of(self.config)
         if session.is_dry:
             return
-        outcomes.check_measured(self, session.obtain(self))
+        outcomes.check_measured(self, self.scored or session.obtain(self))
 
     def runtest(self) -> None:
         """Fail a reward below the eval's `pass_reward`; without one every reward passes."""

@@ -82,6 +82,7 @@ def check_reward(item: RolloutItem, result: RolloutResult) -> None:
     """Raise when the reward is below the eval's `pass_reward`."""
     needed = item.run.spec.pass_reward
     if needed is not None and result.reward is not None and result.reward < needed:
+        item.scored = result
         raise EvalFailedError(f"reward {result.reward:g} < {needed:g} (pass_reward)")
 
 

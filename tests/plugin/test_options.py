@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 import pytest
 
 from pytest_evals.demo.server import DemoServer
+from pytest_evals.plugin import options
 
 from .conftest import Project
 
@@ -135,3 +138,12 @@ def test_help_names_every_option(project: Project) -> None:
         "evals_files",
     ):
         assert name in output
+
+
+def test_the_other_distribution_of_the_same_import_name_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options.refuse_name_clash()
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: name)
+    with pytest.raises(pytest.UsageError, match="pip uninstall pytest-evals pytest-rollouts"):
+        options.refuse_name_clash()

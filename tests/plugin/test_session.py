@@ -233,6 +233,33 @@ def test_pass_reward_fails_the_items_below_it(project: Project, url: str) -> Non
     assert project.metadata()["verdict"] == "failed"
 
 
+def test_an_item_that_is_run_again_keeps_its_scored_rollout(project: Project) -> None:
+    # As pytest-rerunfailures does.
+    project.pytester.makeconftest(
+        """
+        from _pytest.runner import runtestprotocol
+
+        def pytest_runtest_protocol(item, nextitem):
+            item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+            for last in (False, True):
+                reports = runtestprotocol(item, nextitem=nextitem if last else item, log=False)
+            for report in reports:
+                item.ihook.pytest_runtest_logreport(report=report)
+            item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+            return True
+        """
+    )
+    with DemoServer() as server:
+        project.evals(
+            '[[eval]]\nenv_id = "sums"\nenv_args = { answer = "never" }\npass_reward = 1',
+            url=server.url,
+        )
+        result = project.run("bench.toml")
+        assert server.requests == 12
+    result.assert_outcomes(failed=12, passed=1)
+    assert len(project.rows()) == 12
+
+
 def test_plain_tests_run_beside_evals(project: Project, url: str) -> None:
     project.evals('[[eval]]\nenv_id = "sums"', url=url)
     project.pytester.makepyfile(
