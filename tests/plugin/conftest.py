@@ -24,7 +24,7 @@ SUMS = """
     import pytest_evals as vf
 
     def correct(completion, answer):
-        return float(answer in completion[-1]["content"])
+        return float(bool(completion) and answer in completion[-1]["content"])
 
     def load_environment(examples=4, answer=None):
         rows = [

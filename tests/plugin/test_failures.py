@@ -84,6 +84,24 @@ def test_replies_that_are_not_json(project: Project, impatient: None) -> None:
     result.stdout.fnmatch_lines(["ERROR * - unmeasured: *InvalidModelResponseError*"])
 
 
+def test_a_server_that_hangs_is_not_a_slow_model(project: Project) -> None:
+    with DemoServer(fault_rate=1.0, fault_kinds=("hang",)) as server:
+        project.evals(ONE_EVAL + "timeout = 0.1", url=server.url)
+        result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(**FIRST_AND_REST)
+    result.stdout.fnmatch_lines(["ERROR * - unmeasured: *no answer within the rollout's limit*"])
+
+
+def test_a_slow_answer_of_a_server_that_answers_is_scored(project: Project) -> None:
+    with DemoServer(straggler=3600.0) as server:
+        project.evals(ONE_EVAL + "timeout = 1.0", url=server.url)
+        result = project.run("bench.toml")
+    assert result.ret == 0
+    (slow,) = [row for row in project.rows() if row["stop_condition"] == "timeout_reached"]
+    assert (slow["state"], slow["reward"], slow["completion"]) == ("scored", 0.0, [])
+
+
 def test_a_hiccup_is_retried_and_costs_nothing(project: Project, impatient: None) -> None:
     with DemoServer(fault_rate=0.3, fault_kinds=("429", "500", "reset", "html")) as server:
         project.evals(ONE_EVAL, url=server.url)
