@@ -37,6 +37,7 @@ class Attempt:
         cause: the rollout whose failure explains this one's.
         stays_generated: it was not scored for want of its siblings; its row is kept as it is.
         start, stop: epoch seconds of generating and scoring it.
+        has_begun: its own code runs, so what becomes of it is decided where that ends.
     """
 
     job: RolloutJob
@@ -47,11 +48,17 @@ class Attempt:
     error: BaseException | None = None
     cause: str | None = None
     stays_generated: bool = False
+    has_begun: bool = False
 
     @property
     def answered(self) -> bool:
         """Whether the model answered at least once."""
         return self.state is not None and bool(self.state.trajectory)
+
+    @property
+    def ran_out_of_time(self) -> bool:
+        """Whether the environment's own limit ended it before any answer."""
+        return self.state is not None and not self.answered and bool(self.state.get("timed_out"))
 
 
 async def generate(attempt: Attempt, client: Client) -> None:

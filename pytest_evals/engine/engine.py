@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
@@ -12,7 +13,7 @@ from typing import TypeAlias
 from ..clients.client import Client
 from ..endpoints.endpoint import Endpoint
 from ..errors import ModelError, SetupError
-from .attempts import Attempt, conclude, generate, score
+from .attempts import ENDINGS, Attempt, conclude, generate, score
 from .groups import GroupBoard, is_scored_by_group, mark_incomplete
 from .health import EndpointHealth
 from .loop import LoopThread
@@ -22,8 +23,12 @@ from .run import EvalRun
 MakeClient: TypeAlias = Callable[[Endpoint], Client]
 Deliver: TypeAlias = Callable[[RolloutResult], None]
 
-# How long rollouts that ignore their cancellation are waited for.
+# How long is waited for rollouts that ignore their cancellation, for a loop that one of them
+# blocks, for all that ends on the loop in the end, and for the clients among it.
 _CANCEL_SECONDS = 1.0
+_BLOCKED_SECONDS = 0.5
+_CLOSE_SECONDS = 2.0
+_CLIENT_SECONDS = 1.0
 
 
 class Engine:
@@ -52,6 +57,9 @@ class Engine:
         self._health: dict[int, EndpointHealth] = {}
         self._groups = GroupBoard()
         self._stopping = False
+        self._is_blocked = False
+        # What rollouts start from: one must not see the context variables of another.
+        self._context = contextvars.copy_context()
         self._thread = LoopThread("pytest-evals")
 
     def connect(self, endpoint: Endpoint) -> None:
@@ -67,8 +75,9 @@ class Engine:
         self._client_of(endpoint)
 
     def submit(self, jobs: Iterable[RolloutJob]) -> None:
-        """Queue rollouts; those of one group must come in one call."""
-        self._thread.call_soon(self._enqueue, list(jobs))
+        """Queue rollouts; those of one group must come in one call. Does nothing once cancelled."""
+        if not self._stopping:
+            self._thread.call_soon(self._enqueue, list(jobs))
 
     def give_up(self, endpoint: Endpoint, error: BaseException) -> None:
         """Deliver every waiting rollout of `endpoint` as failed because of `error`."""
@@ -76,17 +85,22 @@ class Engine:
 
     def cancel(self) -> None:
         """Start nothing more, cancel what is in flight and wait a moment for it to end."""
+        if self._stopping:
+            return
         self._stopping = True
-        # A rollout that blocks the loop is left to its daemon thread.
-        with contextlib.suppress(concurrent.futures.TimeoutError):
-            self._thread.run(self._cancel_all(), timeout=_CANCEL_SECONDS + 1.0)
+        try:
+            self._thread.run(self._cancel_all(), timeout=_CANCEL_SECONDS + _BLOCKED_SECONDS)
+        except concurrent.futures.TimeoutError:
+            self._is_blocked = True
 
     def close(self) -> None:
-        """Cancel, close the clients and end the loop."""
+        """Cancel, close the clients and end the loop; a blocked one is left to its daemon thread.
+
+        Closing again does nothing.
+        """
         self.cancel()
-        with contextlib.suppress(concurrent.futures.TimeoutError):
-            self._thread.run(self._close_clients(), timeout=2.0)
-        self._thread.close(timeout=2.0)
+        timeout = _BLOCKED_SECONDS if self._is_blocked else _CLOSE_SECONDS
+        self._thread.close(self._close_clients, timeout)
 
     def _enqueue(self, jobs: list[RolloutJob]) -> None:
         self._groups.expect(jobs)
@@ -131,16 +145,28 @@ class Engine:
         self._flying[job.run] += 1
         self._health_of(job.run.endpoint).in_flight += 1
         attempt = Attempt(job)
-        task = self._thread.loop.create_task(self._roll_out(attempt))
+        task = self._thread.loop.create_task(self._roll_out(attempt), context=self._context.copy())
         self._tasks.add(task)
         # A callback, not a finally: a task cancelled before its first step runs no body.
         task.add_done_callback(lambda task: self._ended(attempt, task))
 
     async def _roll_out(self, attempt: Attempt) -> None:
-        await generate(attempt, self._client_of(attempt.job.run.endpoint))
+        client = self._client_of(attempt.job.run.endpoint)
+        attempt.has_begun = True
+        try:
+            await generate(attempt, client)
+        except ENDINGS as error:
+            self._fail([attempt], error, "the code of the environment cancelled the rollout")
+        if self._stopping:
+            return
         health = self._health_of(attempt.job.run.endpoint)
-        if attempt.answered:
-            health.answered()
+        if attempt.answered and health.answered():
+            self._report_failures(health)
+            self._fill()
+        if attempt.ran_out_of_time and health.status != "answering":
+            # A limit of the environment's own is scored, as too slow. Of an endpoint that has
+            # never answered anything, slowness is not known: it may be down.
+            attempt.error = ModelError("no answer within the rollout's limit, nor ever before")
         if attempt.error is not None:
             health.failed(attempt)  # reported by _ended, once this one has left the flight
         elif is_scored_by_group(attempt.job.run):
@@ -153,9 +179,20 @@ class Engine:
             return
         run = attempts[0].job.run
         if not is_scored_by_group(run) or not mark_incomplete(attempts, run.rollouts_per_example):
-            await score(attempts)
+            try:
+                await score(attempts)
+            except ENDINGS as error:
+                self._fail(attempts, error, "a reward function cancelled the scoring")
         for attempt in attempts:
             self._deliver(conclude(attempt))
+
+    def _fail(self, attempts: list[Attempt], ending: BaseException, text: str) -> None:
+        """Note that user code ended these, unless the engine did: then pass its request on."""
+        if self._stopping:
+            raise ending
+        for attempt in attempts:
+            attempt.error = RuntimeError(text)
+            attempt.error.__cause__ = ending
 
     def _ended(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
         run = attempt.job.run
@@ -164,13 +201,15 @@ class Engine:
         self.in_flight -= 1
         self._flying[run] -= 1
         health.in_flight -= 1
+        # Asked for in any case: asyncio complains of an exception that nobody looked at.
+        failure = None if task.cancelled() else task.exception()
         if self._stopping:
             return
-        if task.cancelled():
-            attempt.error = RuntimeError("the rollout cancelled itself")
-            health.failed(attempt)
-        elif task.exception() is not None:
-            attempt.error = task.exception()
+        # A task that cancels itself counts as cancelled even where it then ran to its end.
+        if task.cancelled() and not attempt.has_begun:
+            failure = RuntimeError("the rollout was cancelled by other code on the loop")
+        if failure is not None:
+            attempt.error = failure
             health.failed(attempt)
         self._report_failures(health)
         self._fill()
@@ -207,6 +246,12 @@ class Engine:
             await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
 
     async def _close_clients(self) -> None:
-        for client in self._clients.values():
-            await client.close()
-        self._clients.clear()
+        """Close every client, also when one of them fails to or does not end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLIENT_SECONDS):
+                # Every result is in by now: what goes wrong here is not worth a word.
+                await asyncio.gather(*map(_close, self._clients.values()), return_exceptions=True)
+
+
+async def _close(client: Client) -> None:
+    await client.close()

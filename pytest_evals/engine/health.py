@@ -37,10 +37,12 @@ class EndpointHealth:
         """Whether another rollout may start now."""
         return self.status in ("unknown", "answering")
 
-    def answered(self) -> None:
-        """Note that the model answered."""
+    def answered(self) -> bool:
+        """Note that the model answered; return whether that cleared a doubt."""
+        was_doubtful = self.status == "doubtful"
         if self.status != "given up":
             self.status = "answering"
+        return was_doubtful
 
     def give_up(self, error: BaseException) -> None:
         """Let no further rollout start because of `error`."""
@@ -70,6 +72,8 @@ class EndpointHealth:
             return ready
         ready, self._withheld = self._withheld, []
         if self.status == "given up":
+            # A doubt may be older than what the endpoint was given up for.
+            ready.sort(key=lambda attempt: attempt.error is not self.error)
             for attempt in ready:
                 self._explain(attempt)
         return ready

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
+Finish: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+_CANCEL_SECONDS = 0.5
 
 
 class LoopThread:
@@ -18,17 +22,22 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
+        self._finish: Finish | None = None
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
 
     def _main(self) -> None:
         asyncio.set_event_loop(self.loop)
-        try:
-            self.loop.run_forever()
-        finally:
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-            self.loop.run_until_complete(self.loop.shutdown_default_executor())
-            self.loop.close()
+        # A task of user code that raises SystemExit or KeyboardInterrupt ends run_forever, and so
+        # does loop.stop(); everything else on the loop has to go on.
+        while self._finish is None:
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
+        steps = (_end_tasks, self._finish, self.loop.shutdown_asyncgens)
+        for step in (*steps, self.loop.shutdown_default_executor):
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_until_complete(step())
+        self.loop.close()
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
         """Call `callback(*args)` on the loop; returns at once."""
@@ -42,8 +51,33 @@ class LoopThread:
         """
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
 
-    def close(self, timeout: float) -> bool:
-        """Stop the loop and wait for its thread; False when it is still blocked after `timeout`."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
+    def close(self, finish: Finish, timeout: float) -> bool:
+        """End what is on the loop, run `finish()` there as the last thing, and close it.
+
+        Returns:
+            False when that was not done within `timeout` seconds; it goes on.
+        """
+        with contextlib.suppress(RuntimeError):  # closed before
+            self.loop.call_soon_threadsafe(self._stop, finish)
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def _stop(self, finish: Finish) -> None:
+        if self._finish is None:  # else it is closing already
+            self._finish = finish
+            self.loop.stop()
+
+
+async def _end_tasks() -> None:
+    """Cancel the tasks that user code left behind, and keep asyncio quiet about the stubborn."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    ended, stubborn = await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
+    for task in ended:
+        if not task.cancelled():
+            task.exception()  # looked at, or asyncio complains that nobody did
+    for task in stubborn:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]

@@ -1,0 +1,381 @@
+"""Group rewards: the rollouts of a group wait for each other and are scored together, or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_evals.engine.groups import GroupBoard, is_scored_by_group, mark_incomplete
+from pytest_evals.engine.rollouts import RolloutJob
+from pytest_evals.engine.run import EvalRun
+from pytest_evals.environments.single_turn import SingleTurnEnv
+from pytest_evals.errors import InfraError, ModelError, RewardError
+from pytest_evals.rubrics.rubric import Rubric
+from pytest_evals.state import State
+
+from .bench import (
+    Bench,
+    FakeClient,
+    agreeable,
+    always_one,
+    attempt_of,
+    jobs_of,
+    questions,
+    rows_of,
+    single_turn,
+)
+
+
+class Ranking:
+    """A group reward: the longer of the completions, the higher; notes what it was called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def rank(self, completions: list[Any]) -> list[float]:
+        texts = [completion[-1]["content"] for completion in completions]
+        self.calls.append(texts)
+        return [sorted(texts, key=len).index(text) / 10 for text in texts]
+
+
+@pytest.fixture
+def ranking() -> Ranking:
+    return Ranking()
+
+
+def group_run(bench: Bench, client: FakeClient, ranking: Ranking, **fields: Any) -> EvalRun:
+    fields = {"name": "ranked", "rollouts_per_example": 3, **fields}
+    count = fields.pop("count", 1)
+    return bench.run(
+        single_turn(count, ranking.rank), bench.endpoint(lambda: client, fields["name"]), **fields
+    )
+
+
+def states_of(run: EvalRun) -> list[str]:
+    return [row["state"] for row in rows_of(run)]
+
+
+class TestGroup:
+    def test_is_scored_together_once_all_are_there(self, bench: Bench, ranking: Ranking) -> None:
+        client = FakeClient()
+        run = group_run(bench, client, ranking)
+        on_disk: list[list[str]] = []
+        bench.on_delivery = lambda result: on_disk.append(states_of(run))
+        bench.start().submit(jobs_of(run))
+        requests = [client.take() for _ in range(3)]
+
+        for text, request in zip(["aaa", "a"], requests, strict=False):
+            request.answer(text)
+        assert bench.results.empty()
+        requests[2].answer("aa")
+        results = bench.take_all(3)
+
+        assert [sorted(call) for call in ranking.calls] == [["a", "aa", "aaa"]]
+        rewards = {
+            str(result.completion and result.completion[-1].content): result.reward
+            for result in results
+        }
+        assert rewards == {"a": 0.0, "aa": 0.1, "aaa": 0.2}
+        assert len({result.key for result in results}) == 3
+        assert on_disk[-1] == ["scored"] * 3
+
+    def test_waits_as_generated(self, bench: Bench, ranking: Ranking) -> None:
+        client = FakeClient()
+        run = group_run(bench, client, ranking)
+        bench.start(limit=1).submit(jobs_of(run))
+        # One slot: a rollout that waits for its group has given it back, or this would not end.
+        client.take().answer("a")
+        second = client.take()
+        assert states_of(run) == ["generated"]
+        second.answer("aa")
+        third = client.take()
+        assert states_of(run) == ["generated"] * 2
+        assert ranking.calls == []
+        third.answer("aaa")
+
+        assert [result.reward for result in bench.take_all(3)] == [0.0, 0.1, 0.2]
+
+    def test_does_not_wait_for_another(self, bench: Bench, ranking: Ranking) -> None:
+        client = FakeClient()
+        run = group_run(bench, client, ranking, count=2, rollouts_per_example=2)
+        bench.start().submit(jobs_of(run))
+        requests = [client.take() for _ in range(4)]
+        for request in requests:
+            if request.text == "q1":
+                request.answer("a")
+
+        assert {result.key for result in bench.take_all(2)} == {(1, 0), (1, 1)}
+        for request in requests:
+            if request.text == "q0":
+                request.answer("b")
+        assert {result.key for result in bench.take_all(2)} == {(0, 0), (0, 1)}
+
+    def test_is_of_one_eval_although_ids_are_the_same(self, bench: Bench) -> None:
+        rankings = [Ranking(), Ranking()]
+        client = FakeClient(agreeable)
+        runs = [
+            group_run(bench, client, ranking, name=name)
+            for name, ranking in zip("ab", rankings, strict=True)
+        ]
+        bench.start(limit=1).submit([job for run in runs for job in jobs_of(run)])
+        bench.take_all(6)
+
+        assert [len(call) for ranking in rankings for call in ranking.calls] == [3, 3]
+
+    def test_of_a_rubric_without_group_rewards_is_scored_one_by_one(self, bench: Bench) -> None:
+        client = FakeClient()
+        run = bench.run(single_turn(1), bench.endpoint(lambda: client), rollouts_per_example=2)
+        bench.start().submit(jobs_of(run))
+        first, _ = client.take(), client.take()
+        first.answer()
+
+        assert bench.take().outcome == "scored"
+
+    def test_can_be_run_again(self, bench: Bench, ranking: Ranking) -> None:
+        run = group_run(bench, FakeClient(agreeable), ranking)
+        engine = bench.start()
+        for _ in range(2):
+            engine.submit(jobs_of(run))
+            assert {result.outcome for result in bench.take_all(3)} == {"scored"}
+        assert len(ranking.calls) == 2
+
+
+class TestFailedMember:
+    @pytest.mark.parametrize("failing", [0, 1, 2])
+    @pytest.mark.parametrize("error", [InfraError("no box"), ValueError("a bug")], ids=repr)
+    def test_leaves_its_siblings_unmeasured_and_generated(
+        self, bench: Bench, ranking: Ranking, failing: int, error: Exception
+    ) -> None:
+        class Failing(SingleTurnEnv):
+            async def rollout(self, *args: Any, **named: Any) -> State:
+                state = await super().rollout(*args, **named)
+                rollouts.append(state)
+                if len(rollouts) - 1 == failing:
+                    raise error
+                return state
+
+        rollouts: list[State] = []
+        environment = Failing(dataset=questions(1), rubric=Rubric(funcs=[ranking.rank]))
+        run = bench.run(
+            environment, bench.endpoint(lambda: FakeClient(agreeable)), rollouts_per_example=3
+        )
+        results = bench.measure(run, limit=1)
+
+        failed = results.pop((0, failing))
+        assert failed.error is error
+        assert ranking.calls == []
+        for sibling in results.values():
+            assert sibling.outcome == "unmeasured"
+            assert isinstance(sibling.error, InfraError)
+            assert "group is incomplete: 2 of 3" in str(sibling.error)
+            assert (sibling.reward, sibling.cause) == (None, None)
+            assert sibling.completion is not None
+        expected = ["generated"] * 3
+        expected[failing] = failed.outcome
+        assert states_of(run) == expected
+
+    def test_does_not_touch_other_groups(self, bench: Bench, ranking: Ranking) -> None:
+        def reply(text: str) -> str:
+            if text == "q0" and client.asked.count("q0") == 2:
+                raise ModelError("reset")
+            return "fine"
+
+        client = FakeClient(reply)
+        run = group_run(bench, client, ranking, count=2)
+        results = bench.measure(run, limit=1)
+
+        outcomes = {key: result.outcome for key, result in results.items()}
+        assert {outcomes[0, rollout] for rollout in range(3)} == {"unmeasured"}
+        assert {outcomes[1, rollout] for rollout in range(3)} == {"scored"}
+
+    def test_of_a_group_that_fails_as_a_whole(self, bench: Bench, ranking: Ranking) -> None:
+        def reply(text: str) -> str:
+            raise ModelError("down")
+
+        run = group_run(bench, FakeClient(reply), ranking, count=2)
+        results = bench.measure(run)
+
+        assert len(results) == 6
+        assert {str(result.error) for result in results.values()} == {"down"}
+        assert ranking.calls == []
+
+    def test_that_is_withheld_keeps_its_siblings_waiting(
+        self, bench: Bench, ranking: Ranking
+    ) -> None:
+        client = FakeClient()
+        run = group_run(bench, client, ranking)
+        bench.start().submit(jobs_of(run))
+        requests = [client.take() for _ in range(3)]
+
+        requests[0].fail(ModelError("reset"))
+        requests[1].answer()
+        requests[2].answer()
+        results = bench.take_all(3)
+
+        # The answers cleared the doubt: a failure of its own, and two that lack it.
+        texts = sorted(str(result.error) for result in results)
+        assert texts[2] == "reset"
+        assert all("2 of 3" in text for text in texts[:2])
+
+
+class TestSelection:
+    @pytest.mark.parametrize("selected", [[0], [0, 2]])
+    def test_smaller_than_the_group_is_never_scored_as_complete(
+        self, bench: Bench, ranking: Ranking, selected: list[int]
+    ) -> None:
+        run = group_run(bench, FakeClient(agreeable), ranking)
+        jobs = jobs_of(run)
+        bench.start().submit([jobs[number] for number in selected])
+        results = bench.take_all(len(selected))
+
+        assert {result.outcome for result in results} == {"unmeasured"}
+        assert f"{len(selected)} of 3" in str(results[0].error)
+        assert ranking.calls == []
+        assert states_of(run) == ["generated"] * len(selected)
+
+
+def spoiled(error: BaseException) -> Callable[..., Any]:
+    def reward(completions: list[Any], answers: list[str]) -> list[float]:
+        raise error
+
+    return reward
+
+
+class TestScoringThatFails:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ValueError("a bug"),
+            SystemExit(3),
+            KeyboardInterrupt(),
+            asyncio.CancelledError(),
+            GeneratorExit(),
+            BaseExceptionGroup("several", [SystemExit(3)]),
+        ],
+        ids=repr,
+    )
+    def test_breaks_every_member_once(self, bench: Bench, error: BaseException) -> None:
+        run = bench.run(
+            single_turn(2, spoiled(error)),
+            bench.endpoint(lambda: FakeClient(agreeable)),
+            rollouts_per_example=3,
+        )
+        results = bench.measure(run, limit=2)
+
+        assert len(results) == 6
+        assert {result.outcome for result in results.values()} == {"broken"}
+        assert states_of(run) == ["broken"] * 6
+
+    def test_because_of_the_judge_is_unmeasured(self, bench: Bench) -> None:
+        run = bench.run(
+            single_turn(1, spoiled(InfraError("judge down"))),
+            bench.endpoint(lambda: FakeClient(agreeable)),
+            rollouts_per_example=2,
+        )
+        assert {result.outcome for result in bench.measure(run).values()} == {"unmeasured"}
+
+    def test_for_one_member_leaves_the_others_their_rewards(self, bench: Bench) -> None:
+        class Own(Rubric):
+            async def score_group(self, states: Any) -> None:
+                await super().score_group(states)
+                states[1]["reward"] = "high"
+
+        def spread(completions: list[Any]) -> list[float]:
+            return [0.5 for _ in completions]
+
+        environment = SingleTurnEnv(dataset=questions(1), rubric=Own(funcs=[spread]))
+        run = bench.run(
+            environment, bench.endpoint(lambda: FakeClient(agreeable)), rollouts_per_example=3
+        )
+        results = bench.measure(run, limit=1)
+
+        assert [result.reward for result in results.values()] == [0.5, None, 0.5]
+        assert isinstance(results[0, 1].error, RewardError)
+        assert states_of(run) == ["scored", "broken", "scored"]
+
+    def test_in_the_middle_of_delivery_loses_nobody(self, bench: Bench) -> None:
+        """What a rubric leaves behind is only read when the row is made."""
+
+        class Own(Rubric):
+            async def score_group(self, states: Any) -> None:
+                await super().score_group(states)
+                states[1]["metrics"] = [1]
+                dict.__setitem__(states[2], "trajectory", 7)
+
+        def spread(completions: list[Any]) -> list[float]:
+            return [0.5 for _ in completions]
+
+        environment = SingleTurnEnv(dataset=questions(1), rubric=Own(funcs=[spread]))
+        run = bench.run(
+            environment, bench.endpoint(lambda: FakeClient(agreeable)), rollouts_per_example=4
+        )
+        results = bench.measure(run, limit=1)
+
+        outcomes = [result.outcome for result in results.values()]
+        assert outcomes == ["scored", "broken", "broken", "scored"]
+        assert states_of(run) == outcomes
+        assert rows_of(run)[1]["completion"] is not None  # the answer was paid for
+
+
+class TestBoard:
+    @pytest.fixture
+    def run(self, bench: Bench, ranking: Ranking) -> EvalRun:
+        return group_run(bench, FakeClient(), ranking, rollouts_per_example=2)
+
+    def test_gives_the_group_to_its_last_member(self, run: EvalRun) -> None:
+        board = GroupBoard()
+        board.expect(jobs_of(run))
+        first, second = attempt_of(run), attempt_of(run, rollout=1)
+
+        assert board.ended(first) == []
+        assert board.ended(second) == [first, second]
+
+    @pytest.mark.parametrize("failed_first", [True, False])
+    def test_leaves_failed_members_out(self, run: EvalRun, failed_first: bool) -> None:
+        board = GroupBoard()
+        board.expect(jobs_of(run))
+        failed, generated = attempt_of(run, ValueError()), attempt_of(run, rollout=1)
+        order = [failed, generated] if failed_first else [generated, failed]
+
+        assert board.ended(order[0]) == []
+        assert board.ended(order[1]) == [generated]
+
+    def test_keeps_groups_apart(self, bench: Bench, run: EvalRun, ranking: Ranking) -> None:
+        other = group_run(bench, FakeClient(), ranking, name="other", rollouts_per_example=1)
+        board = GroupBoard()
+        board.expect([*jobs_of(run), *jobs_of(other)])
+
+        waiting, alone = attempt_of(run), attempt_of(other)
+        assert board.ended(waiting) == []
+        assert board.ended(alone) == [alone]
+
+    def test_forgets_a_group_that_has_ended(self, run: EvalRun) -> None:
+        board = GroupBoard()
+        for _ in range(2):
+            board.expect(jobs_of(run)[:1])
+            attempt = attempt_of(run)
+            assert board.ended(attempt) == [attempt]
+
+    def test_expects_nothing_of_rubrics_without_group_rewards(self, bench: Bench) -> None:
+        run = bench.run(single_turn(1, always_one), bench.endpoint(FakeClient))
+        assert not is_scored_by_group(run)
+        board = GroupBoard()
+        board.expect([RolloutJob(run, {"example_id": 0}, 0)])
+        with pytest.raises(KeyError):
+            board.ended(attempt_of(run))
+
+    def test_marks_what_lacks_members(self, run: EvalRun) -> None:
+        whole = [attempt_of(run), attempt_of(run, rollout=1)]
+        assert mark_incomplete(whole, 2) is False
+        assert [(attempt.error, attempt.stays_generated) for attempt in whole] == [
+            (None, False)
+        ] * 2
+
+        part = whole[:1]
+        assert mark_incomplete(part, 2) is True
+        assert part[0].stays_generated
+        assert "1 of 2 rollouts" in str(part[0].error)
+        assert mark_incomplete([], 2) is True
