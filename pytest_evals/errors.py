@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+_LONGEST_LINE = 10_000
+
 Outcome: TypeAlias = Literal["unmeasured", "broken"]
 
 
@@ -88,10 +90,11 @@ def outcome_of(error: BaseException) -> Outcome:
     return "unmeasured" if isinstance(error, ModelError | InfraError) else "broken"
 
 
-def one_line(error: BaseException, limit: int = 500) -> str:
-    """Return the class and the text of `error` on one line, cut to `limit` characters.
+def one_line(error: BaseException) -> str:
+    """Return the class and the text of `error` on one line, cut at a word when it is very long.
 
-    The text may come from any code, so one that cannot be produced is left out.
+    Never inside a word: half of a secret would not be recognised and masked any more. The text may
+    come from any code, so one that cannot be produced is left out.
     """
     try:
         text = " ".join(str(error).split())
@@ -99,7 +102,9 @@ def one_line(error: BaseException, limit: int = 500) -> str:
         text = ""
     kind = type(error).__name__
     line = f"{kind}: {text}" if text else kind
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+    if len(line) <= _LONGEST_LINE:
+        return line
+    return line[:_LONGEST_LINE].rpartition(" ")[0] + " …"
 
 
 class SetupError(Exception):

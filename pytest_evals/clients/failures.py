@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
@@ -77,12 +78,20 @@ def _error_of(status: int, said: str, code: str, url: str, words: str, max_token
     if status == 402 or code == _NO_CREDIT:
         return RejectedError(f"{url} says the account has no credit ({status}): {words}")
     if status == 404 or code == "model_not_found":
-        return RejectedError(f"{url} does not know the model or the URL ({status}): {words}")
+        return RejectedError(
+            f"{url} does not know the model or the URL ({status}): {words}{_version_hint(url)}"
+        )
     if status in {400, 413, 422} and (_OVERLONG.search(code) or _OVERLONG.search(said)):
         if _leaves_no_room(said, max_tokens):
             return RejectedError(f"{url} refuses max_tokens = {max_tokens} ({status}): {words}")
         return OverlongPromptError(f"the prompt is too long for {url} ({status}): {words}")
     return ModelError(f"{url} answered {status}: {words}")
+
+
+def _version_hint(url: str) -> str:
+    """Ask for the version in a URL that has none: the usual reason why nothing is found there."""
+    has_version = re.search(r"/v\d", urlsplit(url).path)
+    return "" if has_version else " (the url must go up to and with the version, such as /v1)"
 
 
 def _leaves_no_room(said: str, max_tokens: object) -> bool:

@@ -246,7 +246,8 @@ def _unknown_key(key: str, level: Level) -> str:
     if key in NOT_YET_SUPPORTED:
         return f"key {key!r} is not supported yet"
     keys = [*EvalTable.model_fields, *(["eval"] if level == "top level" else [])]
-    nearest = difflib.get_close_matches(key, keys, n=1)
+    begun = [name for name in sorted(keys) if name.startswith(f"{key}_")]  # rollouts -> ..._per_...
+    nearest = begun or difflib.get_close_matches(key, keys, n=1)
     if nearest:
         hint = "[[eval]]" if nearest == ["eval"] else repr(nearest[0])
         return f"unknown key {key!r}; did you mean {hint}?"

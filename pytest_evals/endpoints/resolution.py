@@ -81,7 +81,10 @@ def _row(registry: Registry, model: str | None, endpoint_id: str | None) -> Endp
         return row
     if not registry.endpoints:
         what = "has no endpoints" if registry.path.exists() else "does not exist"
-        raise SetupError(f"endpoint_id {endpoint_id!r}: the registry {registry.path} {what}")
+        raise SetupError(
+            f"endpoint_id {endpoint_id!r}: the registry {registry.path} {what};"
+            " endpoints_path in the eval file names another one"
+        )
     raise SetupError(
         f"endpoint_id {endpoint_id!r} is not in {registry.path}"
         f"{did_you_mean(endpoint_id, registry.endpoints)}"

@@ -37,6 +37,7 @@ class Attempt:
         cause: the rollout whose failure explains this one's.
         stays_generated: it was not scored for want of its siblings; its row is kept as it is.
         start, stop: epoch seconds of generating and scoring it.
+        ends_endpoint: its failure is why the endpoint was given up.
         has_begun: its own code runs, so what becomes of it is decided where that ends.
     """
 
@@ -49,6 +50,7 @@ class Attempt:
     cause: str | None = None
     stays_generated: bool = False
     has_begun: bool = False
+    ends_endpoint: bool = False
 
     @property
     def answered(self) -> bool:
@@ -198,6 +200,7 @@ def _result(attempt: Attempt) -> RolloutResult:
         stop=attempt.stop,
         error=attempt.error,
         cause=attempt.cause,
+        ends_endpoint=attempt.ends_endpoint,
     )
     if state is None:
         return result

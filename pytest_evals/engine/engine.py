@@ -18,7 +18,7 @@ from .groups import GroupBoard, is_scored_by_group, mark_incomplete
 from .health import EndpointHealth
 from .loop import LoopThread
 from .rollouts import RolloutJob, RolloutResult
-from .run import EvalRun
+from .run import CURRENT_RUN, EvalRun
 
 MakeClient: TypeAlias = Callable[[Endpoint], Client]
 Deliver: TypeAlias = Callable[[RolloutResult], None]
@@ -151,6 +151,7 @@ class Engine:
         task.add_done_callback(lambda task: self._ended(attempt, task))
 
     async def _roll_out(self, attempt: Attempt) -> None:
+        CURRENT_RUN.set(attempt.job.run)
         client = self._client_of(attempt.job.run.endpoint)
         attempt.has_begun = True
         try:

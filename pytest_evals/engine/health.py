@@ -83,5 +83,6 @@ class EndpointHealth:
             return
         if self.cause is None:
             self.cause = attempt.job.name
+            attempt.ends_endpoint = True
         else:
             attempt.cause = self.cause

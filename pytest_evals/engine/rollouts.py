@@ -50,6 +50,7 @@ class RolloutResult:
         reward, metrics: of a scored rollout; None and {} otherwise.
         error: what left it unmeasured or broken.
         cause: the rollout (`gsm8k::17-r0`) whose failure explains this one; None for its own.
+        ends_endpoint: its failure is why the endpoint was given up.
         start, stop: epoch seconds of the rollout itself, without the wait for its turn.
         input_tokens, output_tokens: over all its model calls; None when not counted.
         prompt, completion: what was said; None when it never began.
@@ -64,6 +65,7 @@ class RolloutResult:
     metrics: Mapping[str, float] = field(default_factory=dict)
     error: BaseException | None = None
     cause: str | None = None
+    ends_endpoint: bool = False
     input_tokens: int | None = None
     output_tokens: int | None = None
     prompt: Messages | None = None

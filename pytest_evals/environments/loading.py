@@ -103,6 +103,8 @@ def _import(label: str, location: EnvironmentLocation) -> ModuleType:
         hint = ""
         if isinstance(error, ModuleNotFoundError) and location.search_path is not None:
             hint = "; is everything the environment depends on installed?"
+            if (error.name or "").partition(".")[0] == "verifiers":
+                hint = "; write `import pytest_evals as vf` in its place"
         _fail(label, "", error, hint)
 
 

@@ -32,9 +32,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse what would pay for every rollout several times, or does not say what to run."""
+    """Refuse what would pay for every rollout several times, or does not say what to run.
+
+    Ini keys are read here, so that a wrong one is wrong usage and not a failed collection.
+    """
     options.refuse_workers(session.config)
     options.refuse_unnamed_folder(session.config)
+    options.check_ini(session.config)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

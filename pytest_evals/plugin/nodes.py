@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 from ..config.spec import EvalSpec
 from ..engine.rollouts import RolloutResult, rollout_name
 from ..environments.location import EnvironmentLocation, location_of_path
-from ..gates.grammar import Gate
+from ..errors import ConfigError
+from ..gates.grammar import Gate, parse_gates
 from . import outcomes
 from .marks import is_ruled_out
 from .runs import Run
@@ -97,12 +99,33 @@ def _environment_evals(
 
 
 def _evals(parent: pytest.Collector, specs: list[EvalSpec]) -> Iterator[Eval]:
-    parent.ihook.pytest_evals_modify_evals(config=parent.config, evals=specs)
+    with EvalSession.of(parent.config).reported_errors(parent):
+        parent.ihook.pytest_evals_modify_evals(config=parent.config, evals=specs)
+        specs[:] = _checked(specs)
     for spec in specs:
         for marker in spec.markers:
             # Before the mark is added, so that --strict-markers knows it.
             parent.config.addinivalue_line("markers", f"{marker}: named in {spec.path.name}")
         yield Eval.from_parent(parent, name=spec.name, spec=spec, siblings=specs)
+
+
+def _checked(specs: list[EvalSpec]) -> list[EvalSpec]:
+    """Return specs that a hook may have changed with what every eval needs.
+
+    Raises:
+        ConfigError: two have one name.
+    """
+    names: set[str] = set()
+    for spec in specs:
+        if spec.name in names:
+            raise ConfigError(spec.path, spec.line, f"two evals are named {spec.name!r}")
+        names.add(spec.name)
+    return [
+        dataclasses.replace(
+            spec, gates=parse_gates([gate.text for gate in spec.gates if not gate.default])
+        )
+        for spec in specs
+    ]
 
 
 class Eval(_EvalCollector):

@@ -158,6 +158,16 @@ def refuse_workers(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{', '.join(named) or '--evals'}: {NO_WORKERS}")
 
 
+def check_ini(config: pytest.Config) -> None:
+    """Read every setting of the ini file.
+
+    Raises:
+        pytest.UsageError: a number is none.
+    """
+    for name, _, _, _ in _SETTINGS:
+        _ini(config, "evals_" + name.replace("-", "_"))
+
+
 def refuse_unnamed_folder(config: pytest.Config) -> None:
     """Stop a session that asks for the eval files of a folder and names none.
 
@@ -192,4 +202,6 @@ def _ini(config: pytest.Config, dest: str) -> Any:
     try:
         return kind(value)
     except ValueError:
-        raise pytest.UsageError(f"ini key {dest}: {value!r} is not a number") from None
+        raise pytest.UsageError(
+            f"{config.inipath}: ini key {dest}: {value!r} is not a number"
+        ) from None

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..engine.rollouts import RolloutResult
-from ..errors import ModelError
+from ..errors import ModelError, RewardError
 from ..gates.verdicts import Verdict
 from ..reports.transcript import transcript
-from ..reports.visible import visible
+from ..reports.visible import clipped, visible
 from . import junit, tracebacks
 
 if TYPE_CHECKING:
     from .nodes import EvalItem, GateItem, RolloutItem
     from .runs import Run
+
+
+# Of one failure: the rest of a text this long is in the rows.
+_LONGEST_TEXT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,9 @@ class _Crash:
     path: str
     lineno: int
     message: str
+
+    def __str__(self) -> str:  # what --tb=line prints
+        return f"{self.path}:{self.lineno}: {self.message}"
 
 
 class ShortText:
@@ -58,11 +65,16 @@ class EvalFailedError(Exception):
     """What an item raises to fail with a short text."""
 
 
+class HookRaisedError(EvalFailedError):
+    """Somebody's hook raised: its text is the hook, the error and the traceback from there on."""
+
+
 def check_measured(item: RolloutItem, result: RolloutResult) -> None:
     """Take the rollout of an item; raise unless it was scored.
 
     An unmeasured rollout is skipped when another one's failure explains it, or when the eval
-    tolerates errors; its error_rate gate counts it either way.
+    tolerates errors, unless it is the one that explains the others; its error_rate gate counts it
+    in any case.
     """
     item.result = result
     junit.describe_rollout(item, result)
@@ -71,9 +83,10 @@ def check_measured(item: RolloutItem, result: RolloutResult) -> None:
     if result.outcome == "broken":
         raise EvalFailedError(_broken(item, result))
     text = f"unmeasured: {_described(result)}"
+    item.run.first_unmeasured = item.run.first_unmeasured or clean(item, f"{item.name}: {text}")
     if result.cause is not None:
         pytest.skip(f"not measured for the same reason as {result.cause}")
-    if item.run.tolerates_errors:
+    if item.run.tolerates_errors and not result.ends_endpoint:
         pytest.skip(clean(item, text))
     raise EvalFailedError(clean(item, text))
 
@@ -90,7 +103,7 @@ def check_gate(item: GateItem, verdict: Verdict | None) -> None:
     """Raise unless the gate was judged and passed."""
     if verdict is None:
         text = f"NOT JUDGED: {item.gate.text}: {item.run.why_not_judged}"
-        if item.config.getoption("evals_partial"):
+        if item.run.accepts_partial and item.run.was_started:
             pytest.skip(text)
         raise EvalFailedError(text)
     junit.describe_gate(item, verdict)
@@ -117,8 +130,12 @@ def _broken(item: RolloutItem, result: RolloutResult) -> str:
     text = f"broken: {_described(result)}"
     if result.cause is not None:
         return clean(item, f"{text}\nthe same error as {result.cause}")
+    if isinstance(error, RewardError) and error.__cause__ is None:
+        return clean(item, text)  # it names the function and what it returned
     at_fault = error.__cause__ or error
     path, line = tracebacks.place_of(at_fault)
+    if not path:
+        return clean(item, text)
     known = item.run.broken_before(f"{type(at_fault).__name__} {path}:{line}", item.name)
     if known is not None:
         return clean(item, f"{text}\nat {path}:{line}, as in {item.run.nodeid}::{known}")
@@ -127,7 +144,7 @@ def _broken(item: RolloutItem, result: RolloutResult) -> str:
 
 def clean(item: EvalItem, text: str) -> str:
     """Return a text of the user's code or a server as it may be shown: masked, all visible."""
-    return visible(item.run.mask(text))
+    return clipped(visible(item.run.mask(text)), _LONGEST_TEXT)
 
 
 def add_rollout(item: RolloutItem, report: pytest.TestReport) -> None:
@@ -141,8 +158,8 @@ def add_rollout(item: RolloutItem, report: pytest.TestReport) -> None:
     report.duration = max(0.0, result.stop - result.start)
     vars(report)["evals_reward"] = result.reward
     if result.completion and (report.failed or _shows_passed(item.config)):
-        text = transcript(result.prompt, result.completion)
-        report.sections.append((f"rollout {item.name}", item.run.mask(text)))
+        text = transcript(result.prompt, result.completion, item.run.mask)
+        report.sections.append((f"rollout {item.name}", text))
 
 
 def _shows_passed(config: pytest.Config) -> bool:

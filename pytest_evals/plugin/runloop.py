@@ -9,7 +9,7 @@ import queue
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,11 @@ from ..endpoints.endpoint import Endpoint
 from ..engine.engine import Engine
 from ..engine.rollouts import RolloutKey, RolloutResult
 from ..engine.run import EvalRun
-from . import unjudged
+from . import itemless
+from .capture import rollout_output_logged
 from .nodes import EvalItem, GateItem, RolloutItem
 from .runs import Run
-from .starting import start_runs
+from .starting import ResultsError, start_runs
 
 if TYPE_CHECKING:
     from .session import EvalSession
@@ -58,7 +59,8 @@ class RunLoop:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note which items of each eval were selected."""
+        """Note which items of each eval were selected, each once."""
+        session.items[:] = dict.fromkeys(session.items)
         for item in session.items:
             if isinstance(item, RolloutItem):
                 item.run.rollouts.append(item)
@@ -74,18 +76,33 @@ class RunLoop:
                 return None
             # pytest ends a session with collection errors like an interrupted one (exit code 2);
             # an eval that cannot run is a failed build (1).
-            raise session.Failed(_counted(session.testsfailed, "error") + " during collection")
+            raise session.Failed("evals could not be collected")
         evals = [item for item in session.items if isinstance(item, EvalItem)]
         if config.option.collectonly or self._session.is_dry or not evals:
             return None
         self._catch_sigterm()
-        self.start([item for item in evals if isinstance(item, RolloutItem)])
+        try:
+            self.start([item for item in evals if isinstance(item, RolloutItem)])
+        except ResultsError as error:
+            itemless.report_failure(error.run, "results", str(error), session)
+            raise session.Failed("results cannot be kept") from None
         plain = [item for item in session.items if not isinstance(item, EvalItem)]
-        for item, following in itertools.pairwise([*plain, evals[0]]):
-            _run(session, item, following)
-        self._run_evals(session, evals)
-        unjudged.report(self._session.runs, session)
+        with rollout_output_logged(config):
+            for item, following in itertools.pairwise([*plain, evals[0]]):
+                _run(session, item, following)
+            self._run_evals(session, evals)
+        for run in self._session.runs:
+            itemless.report_untold(run, session)
+            self._complete(run, session)
         return True
+
+    def _complete(self, run: Run, session: pytest.Session) -> None:
+        problem = self._session.complete(run)
+        if problem is not None:
+            itemless.report_failure(run, "pytest_evals_run_complete", problem, session)
+            # Where the session's outcome was settled already, it can still become worse.
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _run_evals(self, session: pytest.Session, items: list[EvalItem]) -> None:
         pending: dict[Run, dict[EvalItem, None]] = {}
@@ -147,11 +164,7 @@ class RunLoop:
                 item.run.forget_measurements()
                 self._submit([item])
             self._ready.append(self._receive())
-        result = self._arrived.pop(item)
-        item.ihook.pytest_evals_rollout_complete(
-            config=item.config, spec=item.run.spec, result=result
-        )
-        return result
+        return self._arrived.pop(item)
 
     def _next(self) -> RolloutItem:
         """Return the item whose rollout ended first of those not yet run."""
@@ -191,23 +204,24 @@ class RunLoop:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note which rollout items are red, whoever made them so."""
+        """Note which items are red, whoever made them so."""
         report = yield
-        if isinstance(item, RolloutItem):
+        if isinstance(item, EvalItem):
             if report.failed:
-                item.run.red_rollouts.add(item.name)
-            elif report.when == "call":
-                item.run.red_rollouts.discard(item.name)
+                item.run.red_items.add(item.name)
+            elif report.when == "setup":
+                item.run.red_items.discard(item.name)  # it is run again
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Cancel what is in flight, complete every run on disk, then let the others report."""
-        if self.engine is not None:
-            self.engine.cancel()
-        for run in self._session.runs:
-            self._session.complete(run)
         try:
+            with _interrupts_ignored():
+                if self.engine is not None:
+                    self.engine.cancel()
+                for run in self._session.runs:
+                    self._complete(run, session)
             return (yield)
         finally:
             self.close()
@@ -252,9 +266,18 @@ def _shared(chain: list[Any], other: list[Any]) -> int:
     return sum(ours is theirs for ours, theirs in zip(chain, other, strict=False))
 
 
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let a second Ctrl-C not tear up what the first one brings to an end within seconds."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
     pytest.exit("SIGTERM", returncode=_SIGTERM_EXIT_CODE)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

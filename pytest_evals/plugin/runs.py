@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import logging
@@ -15,6 +16,7 @@ from ..endpoints.urls import public_url
 from ..engine.rollouts import RolloutJob
 from ..engine.run import EvalRun
 from ..environments.environment import Environment, merge_sampling_args
+from ..errors import one_line
 from ..gates.grammar import tolerates_errors
 from ..gates.verdicts import Verdict
 from ..reports.metadata import metadata
@@ -37,7 +39,10 @@ class Run:
         mask: replaces the session's secrets in a text.
         rollouts, gates: its items that were selected to run, in order.
         reported: rollout items that have reported.
-        red_rollouts: names of the rollout items that failed or ended in an error.
+        red_items: names of the items that failed or ended in an error.
+        first_unmeasured: the first unmeasured rollout and why it is.
+        problem: why what is on disk is not all there was; None as a rule.
+        is_complete: its metadata is final, and the hooks have been told.
         verdicts: by gate name, as the gates are judged.
     """
 
@@ -59,7 +64,10 @@ class Run:
         self.rollouts: list[RolloutItem] = []
         self.gates: list[GateItem] = []
         self.reported = 0
-        self.red_rollouts: set[str] = set()
+        self.red_items: set[str] = set()
+        self.first_unmeasured: str | None = None
+        self.is_complete = False
+        self.problem: str | None = None
         self.verdicts: dict[str, Verdict] = {}
         self.started = self.stopped = 0.0
         self._eval_run: EvalRun | None = None
@@ -93,16 +101,14 @@ class Run:
     @property
     def why_not_judged(self) -> str:
         """Why its gates have no verdict."""
+        hint = "" if self.accepts_partial else " (--evals-partial accepts that)"
         if self.is_partial:
-            return (
-                f"{len(self.rollouts)} of {self.plan.rollouts} rollouts were selected"
-                " (--evals-partial accepts that)"
-            )
+            return f"{len(self.rollouts)} of {self.plan.rollouts} rollouts were selected{hint}"
         if not self.is_done:
             return f"stopped after {self.reported} of {self.plan.rollouts} rollouts had reported"
         if len(self.gates) < len(self.spec.gates):
-            return "not every gate was selected (--evals-partial accepts that)"
-        return "stopped before it was judged"
+            return f"not every gate was selected{hint}"
+        return "its item did not run"
 
     @property
     def tolerates_errors(self) -> bool:
@@ -119,6 +125,11 @@ class Run:
     def folder(self) -> RunFolder:
         """The run's folder; only of a run that was started."""
         return self.engine_run.folder
+
+    @property
+    def accepts_partial(self) -> bool:
+        """Whether the user said that a selection may leave gates unjudged."""
+        return bool((self.rollouts or self.gates)[0].config.getoption("evals_partial"))
 
     @property
     def was_started(self) -> bool:
@@ -158,7 +169,11 @@ class Run:
         """Return what the rows on disk say; read once the run is done, and again after that."""
         if self._measurements is not None:
             return self._measurements
-        measurements = Measurements.from_rows(self.rows(), planned=self.plan)
+        measurements = Measurements(self.plan)  # where nothing can be read: nothing was measured
+        with self._noting_problems():
+            measurements = Measurements.from_rows(
+                self.rows(), planned=self.plan, is_over=self.is_done
+            )
         if self.is_done:
             self._measurements = measurements
         return measurements
@@ -188,7 +203,15 @@ class Run:
         if not self.was_started or self.stopped:
             return
         self.stopped = time.time()
-        self.folder.compact(self.engine_run.log.warning)
+        with self._noting_problems():
+            self.folder.compact(self.engine_run.log.warning)
+
+    @contextlib.contextmanager
+    def _noting_problems(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.problem = f"the results of {self.nodeid} are not whole: {one_line(error)}"
 
     def summary(self) -> EvalSummary:
         """Return the figures of the run as they stand."""
@@ -197,31 +220,38 @@ class Run:
             model=self.endpoint.model,
             measurements=self.measurements(),
             gates=self.spec.gates,
-            verdicts=tuple(self.verdicts.values()),
+            verdicts=tuple(
+                self.verdicts[gate.name] for gate in self.spec.gates if gate.name in self.verdicts
+            ),
             seconds=(self.stopped or time.time()) - self.started,
         )
-        # A rollout item that failed on its own (broken, or below pass_reward) made the session
-        # red: the verdict must not say otherwise.
-        if self.red_rollouts and summary.verdict != "failed":
+        # A rollout item that failed on its own (broken, below pass_reward) made the session red,
+        # as did a gate that passed and whose teardown raised: the verdict must not say otherwise.
+        if self.red_rollouts or (summary.verdict == "passed" and self.red_items):
             return dataclasses.replace(summary, verdict="failed")
         return summary
+
+    @property
+    def red_rollouts(self) -> set[str]:
+        """The red items that are no gates."""
+        return self.red_items - {gate.name for gate in self.spec.gates}
 
     def write_metadata(self) -> EvalSummary:
         """Write metadata.json as things stand and return the figures in it."""
         summary = self.summary()
-        self.folder.write_metadata(
-            metadata(
-                summary=summary,
-                measurements=self.measurements(),
-                env_id=self.spec.env_id,
-                env_args=self.spec.env_args,
-                base_url=public_url(self.engine_run.endpoint.url),
-                sampling_args=merge_sampling_args(
-                    self.environment.sampling_args, self.spec.sampling_args
-                ),
-                version=importlib.metadata.version("pytest-rollouts"),
-            )
+        content = metadata(
+            summary=summary,
+            measurements=self.measurements(),
+            env_id=self.spec.env_id,
+            env_args=self.spec.env_args,
+            base_url=public_url(self.engine_run.endpoint.url),
+            sampling_args=merge_sampling_args(
+                self.environment.sampling_args, self.spec.sampling_args
+            ),
+            version=importlib.metadata.version("pytest-rollouts"),
         )
+        with self._noting_problems():
+            self.folder.write_metadata(content)
         return summary
 
     def close(self) -> None:

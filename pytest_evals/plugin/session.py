@@ -17,12 +17,14 @@ from ..endpoints.secrets import Secrets
 from ..environments.environment import Environment
 from ..environments.loading import load_environment
 from ..environments.location import EnvironmentLocation, environment_defaults, find_environment
-from ..errors import ConfigError, EnvironmentLoadError, SetupError
+from ..errors import ConfigError, EnvironmentLoadError, SetupError, one_line
 from ..gates.grammar import Gate
 from ..gates.metrics import nearest, read_metric
 from ..gates.verdicts import Verdict, judge
+from ..reports.visible import visible
 from . import options, tracebacks
 from .endpoints import SessionEndpoints
+from .outcomes import HookRaisedError
 from .runs import Run
 
 if TYPE_CHECKING:
@@ -214,8 +216,19 @@ class EvalSession:
         return load_environment(spec.env_id, location, **spec.env_args)
 
     def obtain(self, item: RolloutItem) -> RolloutResult:
-        """Return the rollout of an item, waiting for it if need be."""
-        return self.loop.obtain(item)
+        """Return the rollout of an item, waiting for it if need be, after the hooks saw it.
+
+        Raises:
+            HookRaisedError: one of them did.
+        """
+        result = self.loop.obtain(item)
+        try:
+            item.ihook.pytest_evals_rollout_complete(
+                config=self.config, spec=item.run.spec, result=result
+            )
+        except Exception as error:
+            raise HookRaisedError(self._raised("pytest_evals_rollout_complete", error)) from None
+        return result
 
     def judge(self, run: Run, gate: Gate) -> Verdict | None:
         """Judge a gate on what is on disk; None when its rollouts were not all selected."""
@@ -224,24 +237,40 @@ class EvalSession:
         measurements = run.measurements()
         computed = None
         if not read_metric(gate.metric).built_in and gate.metric not in measurements.metric_names:
-            computed = self.config.hook.pytest_evals_metric(
-                config=self.config, spec=run.spec, metric=gate.metric, rows=run.rows
-            )
+            try:
+                computed = self.config.hook.pytest_evals_metric(
+                    config=self.config, spec=run.spec, metric=gate.metric, rows=run.rows
+                )
+            except Exception as error:
+                raise HookRaisedError(self._raised("pytest_evals_metric", error)) from None
+            if not isinstance(computed, int | float | None):
+                raise HookRaisedError(
+                    f"pytest_evals_metric returned {computed!r} for {gate.metric!r}, not a number"
+                )
         verdict = judge(gate, measurements, computed=computed)
         run.verdicts[gate.name] = verdict
         return verdict
 
-    def complete(self, run: Run) -> None:
-        """Write what is known of a run at the end of the session, and tell the hooks."""
-        if not run.was_started:
-            return
+    def complete(self, run: Run) -> str | None:
+        """Write what is known of a run at its end, and tell the hooks, once.
+
+        Returns:
+            What went wrong in a hook.
+        """
+        if not run.was_started or run.is_complete:
+            return None
+        run.is_complete = True
         run.finish()
-        self.config.hook.pytest_evals_run_complete(
-            config=self.config,
-            spec=run.spec,
-            summary=run.write_metadata(),
-            folder=run.folder.path,
-        )
+        summary = run.write_metadata()
+        if run.problem is not None:
+            return run.problem
+        try:
+            self.config.hook.pytest_evals_run_complete(
+                config=self.config, spec=run.spec, summary=summary, folder=run.folder.path
+            )
+        except Exception as error:
+            return self._raised("pytest_evals_run_complete", error)
+        return None
 
     def close(self) -> None:
         """Stop the servers and close the folders."""
@@ -251,6 +280,10 @@ class EvalSession:
         for run in self.runs:
             run.close()
 
+    def _raised(self, hook: str, error: Exception) -> str:
+        text = f"{hook} raised {one_line(error)}\n\n{tracebacks.of_user_code(error)}"
+        return visible(self.secrets.mask(text))
+
     @contextlib.contextmanager
     def reported_errors(self, node: pytest.Collector) -> Iterator[None]:
         """Turn what the user must mend into a collection error, masked, with their traceback."""
@@ -259,11 +292,20 @@ class EvalSession:
         except SetupError as error:
             self.has_collection_errors = True
             text = str(error)
+            spec = getattr(node, "spec", None)
+            if spec is not None and spec.path not in self._named and str(spec.path) not in text:
+                text = f"{spec.path}:{spec.line}: {text}"
             if error.__cause__ is not None and not isinstance(error.__cause__, SetupError):
                 text += "\n\n" + tracebacks.of_user_code(error.__cause__)
-            raise node.CollectError(self.secrets.mask(text)) from None
+            raise node.CollectError(visible(self.secrets.mask(text))) from None
+        except (node.CollectError, pytest.UsageError):
+            raise
+        except Exception as error:  # of a hook, or of an environment's own code
+            self.has_collection_errors = True
+            text = f"{one_line(error)}\n\n{tracebacks.of_user_code(error)}"
+            raise node.CollectError(visible(self.secrets.mask(text))) from None
 
 
 def _did_you_mean(name: str, names: list[str]) -> str:
     meant = nearest(name, names)
-    return "" if meant is None else f"; did you mean {meant!r}?"
+    return "" if meant is None else f" (did you mean {meant!r}?)"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from ..endpoints.endpoint import Endpoint, ServeCommand
 from ..endpoints.managed import ManagedServer, start_server, wait_until_ready, with_port
@@ -18,6 +17,14 @@ from .runs import Run
 
 if TYPE_CHECKING:
     from .session import EvalSession
+
+
+class ResultsError(Exception):
+    """A run's folder cannot be made."""
+
+    def __init__(self, run: Run, message: str) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 def start_runs(session: EvalSession, runs: Iterable[Run], engine: Engine) -> None:
@@ -35,6 +42,8 @@ def start_runs(session: EvalSession, runs: Iterable[Run], engine: Engine) -> Non
     for endpoint in {id(run.endpoint): run.engine_run.endpoint for run in folders}.values():
         if endpoint.serve is None:
             engine.connect(endpoint)
+    for run in folders:
+        run.started = time.time()
 
 
 def _folder(session: EvalSession, base: Path, run: Run) -> RunFolder:
@@ -43,10 +52,11 @@ def _folder(session: EvalSession, base: Path, run: Run) -> RunFolder:
             base, name=run.spec.name, model=run.endpoint.model, mask=session.secrets.mask
         )
     except OSError as error:
-        pytest.exit(
-            f"the results of {run.nodeid} cannot be kept, so nothing was asked: {error}",
-            returncode=pytest.ExitCode.TESTS_FAILED,
-        )
+        raise ResultsError(
+            run,
+            f"the results of {run.nodeid} cannot be kept, so nothing was asked: {error};"
+            " --evals-output-dir names another folder",
+        ) from None
 
 
 def _reached(

@@ -144,7 +144,11 @@ class EvalTerminal:
 
     def _tell_results(self, reporter: pytest.TerminalReporter, run: Run) -> None:
         folder = _relative(run.folder.path, reporter.config)
-        reporter.write_line(f"results of {run.spec.name}: {folder}")
+        reporter.write_line(f"results of {run.nodeid}: {folder}")
+        if run.first_unmeasured is not None and run.tolerates_errors:
+            # Its item was only skipped: without this line, nothing would say why.
+            first = run.first_unmeasured.partition("\n")[0]
+            reporter.write_line(f"first unmeasured rollout of {run.spec.name}: {first}")
         if run.red_rollouts:
             reporter.write_line(
                 f"{_counted(len(run.red_rollouts), 'rollout')} of {run.spec.name} failed or ended"

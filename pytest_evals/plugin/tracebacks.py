@@ -6,9 +6,16 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
+import pluggy
+
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
-# Frames between this package and the user's code that say nothing: the loop, the import system.
-_PASSED_THROUGH = ("<frozen importlib", str(Path(traceback.__file__).parent / "asyncio"))
+# Frames between this package and the user's code that say nothing: the loop, the import system,
+# pytest's hooks.
+_PASSED_THROUGH = (
+    "<frozen importlib",
+    str(Path(traceback.__file__).parent / "asyncio"),
+    str(Path(pluggy.__file__).parent),
+)
 
 
 def of_user_code(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ..messages import text_of
@@ -14,7 +14,7 @@ MESSAGE_LIMIT: Final = 4_000
 TRANSCRIPT_LIMIT: Final = 20_000
 
 
-def transcript(prompt: object, completion: object) -> str:
+def transcript(prompt: object, completion: object, mask: Callable[[str], str] = str) -> str:
     """Return the messages of a rollout, oldest first.
 
     Each begins with its role at the left margin; everything that others wrote is indented, so no
@@ -24,8 +24,9 @@ def transcript(prompt: object, completion: object) -> str:
     Args:
         prompt: the messages the rollout began with; a string for a plain completion.
         completion: the messages after them; None when there are none yet.
+        mask: replaces the secrets in a text; applied before anything is cut.
     """
-    blocks = [*_blocks(prompt, "prompt"), *_blocks(completion, "completion")]
+    blocks = [*_blocks(prompt, "prompt", mask), *_blocks(completion, "completion", mask)]
     return _shortened(blocks) if blocks else "(no messages)"
 
 
@@ -56,17 +57,17 @@ def _shortened(blocks: Sequence[str]) -> str:
     return "\n".join([*head, left_out, *reversed(tail)])
 
 
-def _blocks(messages: object, role: str) -> list[str]:
+def _blocks(messages: object, role: str, mask: Callable[[str], str]) -> list[str]:
     if messages is None:
         return []
     if isinstance(messages, list):
-        return [_block(message) for message in messages]
-    return [_titled(role, messages if isinstance(messages, str) else repr(messages))]
+        return [_block(message, mask) for message in messages]
+    return [_titled(role, mask(messages if isinstance(messages, str) else repr(messages)))]
 
 
-def _block(message: object) -> str:
+def _block(message: object, mask: Callable[[str], str]) -> str:
     if not isinstance(message, Mapping):
-        return _titled("message", str(message))
+        return _titled("message", mask(str(message)))
     role = str(message.get("role", "message"))
     if message.get("tool_call_id"):
         role = f"{role} {message['tool_call_id']}"
@@ -78,7 +79,7 @@ def _block(message: object) -> str:
     calls = message.get("tool_calls")
     if isinstance(calls, list):
         parts.extend(f"(calls) {_tool_call(call)}" for call in calls)
-    return _titled(role, "\n".join(part for part in parts if part))
+    return _titled(role, mask("\n".join(part for part in parts if part)))
 
 
 def _attachments(content: object) -> list[str]:

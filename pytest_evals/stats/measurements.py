@@ -72,16 +72,23 @@ class Measurements:
     answered: Column = field(default_factory=list)
     served_models: list[str] = field(default_factory=list)
     unplanned: int = 0
+    _generated: RowState = "missing"
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Mapping[str, Any]], *, planned: Plan) -> Measurements:
+    def from_rows(
+        cls, rows: Iterable[Mapping[str, Any]], *, planned: Plan, is_over: bool = False
+    ) -> Measurements:
         """Read rows in one pass, keeping none of them.
+
+        When the run `is_over`, a row that was generated and not scored is unmeasured: its group
+        lacks members, and nothing will score it any more. Before, it has no result yet.
 
         A later row of the same example and rollout replaces the earlier one. A row whose rollout
         number lies outside the plan, or whose example comes after the planned number of examples,
         is only counted, in `unplanned`.
         """
         self = cls(planned)
+        self._generated = "unmeasured" if is_over else "missing"
         place_of_example: dict[Any, int] = {}
         place_of_rollout: dict[tuple[int, int], int] = {}
         for row in rows:
@@ -110,7 +117,7 @@ class Measurements:
     def _read(self, place: int, row: Mapping[str, Any]) -> None:
         for column in self._columns():
             column[place] = None
-        state = _TERMINAL.get(row.get("state"), "missing")
+        state = _TERMINAL.get(row.get("state"), self._generated)
         self.states[place] = state
         self._read_table(self.usage, place, row.get("token_usage"))
         served = row.get("served_model")

@@ -301,12 +301,17 @@ def test_server_that_never_listens(start: Start) -> None:
     assert server.returncode is not None
 
 
-@pytest.mark.parametrize("status", [503, 401, 302, 204])
+@pytest.mark.parametrize("status", [503, 404, 302, 204])
 def test_only_200_is_ready(start: Start, status: int) -> None:
     server = start(STATUS=str(status), startup_timeout=0.5)
 
     with pytest.raises(SetupError, match=f"/v1/models did not .* last answer: HTTP {status}"):
         wait_until_ready(server)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_that_wants_a_key_is_up(start: Start, status: int) -> None:
+    wait_until_ready(start(STATUS=str(status)))
 
 
 def test_server_that_speaks_something_else(start: Start, tmp_path: Path) -> None:

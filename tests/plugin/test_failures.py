@@ -181,7 +181,7 @@ def test_environment_that_is_not_there(project: Project, url: str) -> None:
     result = project.run("bench.toml")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        ["ERROR bench.toml::nowhere - environment 'nowhere' was not found*"]
+        ["ERROR bench.toml::nowhere - *bench.toml:4: environment 'nowhere' was not found*"]
     )
 
 
@@ -292,7 +292,7 @@ def test_gate_on_a_metric_that_does_not_exist_costs_nothing(project: Project) ->
     result.stdout.fnmatch_lines(
         [
             "ERROR bench.toml::sums - *bench.toml:4: gate 'corect >= 0.5': the rubric of 'sums' has"
-            " no metric 'corect'; did you mean 'correct'?; it has correct, num_turns"
+            " no metric 'corect' (did you mean 'correct'?); it has correct, num_turns"
         ]
     )
 
@@ -322,7 +322,9 @@ def test_missing_key_is_one_error(project: Project, monkeypatch: pytest.MonkeyPa
     result = project.run("bench.toml", "--junitxml=evals.xml")
     assert result.ret == 1
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["PRIME_API_KEY is not set*", "evals without a key: sums, again"])
+    result.stdout.fnmatch_lines(
+        ["*bench.toml:1: PRIME_API_KEY is not set*", "evals without a key: sums, again"]
+    )
     assert ElementTree.parse(project.path / "evals.xml").find(".//error") is not None
 
 

@@ -77,16 +77,15 @@ def test_rollout_complete_comes_after_the_row_and_before_the_report(
 ) -> None:
     project.pytester.makeconftest(
         """
-        import json
+        from pytest_evals.store.reading import read_rows
 
         seen = []
 
         def pytest_evals_rollout_complete(config, spec, result):
-            results = result.run.folder.path / "results.jsonl"
-            rows = [json.loads(line) for line in results.read_text().splitlines()]
-            kept = [r for r in rows if (r["example_id"], r["rollout"]) == result.key]
-            assert kept[-1]["state"] == result.outcome == "scored"
-            assert kept[-1]["reward"] == result.reward
+            rows = read_rows(result.run.folder.path)
+            (row,) = [r for r in rows if (r["example_id"], r["rollout"]) == result.key]
+            assert row["state"] == result.outcome == "scored"
+            assert row["reward"] == result.reward
             seen.append((spec.name, result.key))
 
         def pytest_runtest_logreport(report):
