@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.secrets import Secrets, secrets_of
 from ..endpoints.urls import public_url
+from ..visible import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Target:
         # Masked before it is cut, or half a key could be left at the end. A server can send
         # megabytes, of which this looks at a little more than it shows.
         masked = self.secrets.mask(text[: 8 * limit])
-        line = "".join(_visible(letter) for letter in " ".join(masked.split())[: limit + 1])
+        line = visible(" ".join(masked.split())[: limit + 1])
         return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -38,7 +39,3 @@ def target_of(endpoint: Endpoint, key: str | None, timeout: float) -> Target:
     for secret in [key or "", *secrets_of(endpoint)]:
         secrets.add(secret)
     return Target(public_url(endpoint.url), timeout, secrets)
-
-
-def _visible(letter: str) -> str:
-    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()

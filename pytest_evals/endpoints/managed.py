@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SetupError
+from ..visible import visible
 from . import guard
 from .endpoint import Endpoint, ServeCommand
 from .urls import PORT
@@ -98,7 +99,7 @@ class ManagedServer:
         except OSError as error:
             return f"(the log cannot be read: {error.strerror})"
         lines = [line for line in text.split("\n") if line.strip()][-_TAIL_LINES:]
-        return "\n".join(_visible(line.rstrip("\r"))[:_TAIL_WIDTH] for line in lines)
+        return "\n".join(visible(line.rstrip("\r"))[:_TAIL_WIDTH] for line in lines)
 
 
 def start_server(
@@ -243,11 +244,3 @@ def _free_port() -> int:
         if port not in _picked_ports:
             _picked_ports.add(port)
             return port
-
-
-def _visible(text: str) -> str:
-    """Return `text` with everything that does not print as itself escaped."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )

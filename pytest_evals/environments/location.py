@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib.machinery
 import keyword
 import re
@@ -73,8 +74,16 @@ def find_environment(env_id: str, *, env_dir: Path, config_dir: Path | None) -> 
     raise EnvironmentLoadError(
         f"environment {env_id!r} was not found: {found}"
         f"looked for an installed module {module!r}, then for {module}.py or {module}/ in "
-        f"{' and '.join(str(root) for root in roots)}. Install it, or put it there"
+        f"{' and '.join(str(root) for root in roots)}{_did_you_mean(module, roots)}."
+        " Install it, or put it there"
     )
+
+
+def _did_you_mean(module: str, roots: list[Path]) -> str:
+    """Name what lies in the folders and is called nearly like the module."""
+    present = {path.stem for root in roots if root.is_dir() for path in root.iterdir()}
+    near = difflib.get_close_matches(module, present, n=1)
+    return f" (did you mean {near[0].replace('_', '-')!r}?)" if near else ""
 
 
 def module_name(env_id: str) -> str:

@@ -12,12 +12,12 @@ import pytest
 if TYPE_CHECKING:
     from ..config.settings import Settings
 
-# (name, type, metavar, help): the flag is --evals-NAME and the ini key evals_NAME.
 NO_WORKERS = (
     "evals do not run under xdist yet: leave out -n. One process keeps hundreds of rollouts in"
     " flight; --evals-max-concurrent says how many"
 )
 
+# (name, type, metavar, help): the flag is --evals-NAME and the ini key evals_NAME.
 _SETTINGS: tuple[tuple[str, type, str, str], ...] = (
     ("provider", str, "NAME", "Provider of the models: openai, openrouter, local, ..."),
     ("model", str, "MODEL", "Model id, or an alias of the endpoint registry"),
@@ -153,9 +153,18 @@ def refuse_workers(config: pytest.Config) -> None:
     """
     if config.getoption("dist", "no") == "no" or hasattr(config, "workerinput"):
         return
-    named = [arg for arg in config.args if arg.split("::")[0].endswith(".toml")]
+    named = [arg for arg in config.args if _names_evals(config.invocation_params.dir, arg)]
     if named or config.getoption("evals"):
         raise pytest.UsageError(f"{', '.join(named) or '--evals'}: {NO_WORKERS}")
+
+
+def _names_evals(folder: Path, argument: str) -> bool:
+    path = folder / argument.split("::")[0]
+    if path.suffix == ".toml":
+        return True
+    from ..environments.location import location_of_path
+
+    return path != folder and path.exists() and location_of_path(path) is not None
 
 
 def check_ini(config: pytest.Config) -> None:

@@ -12,7 +12,7 @@ from ..engine.rollouts import RolloutResult
 from ..errors import ModelError, RewardError
 from ..gates.verdicts import Verdict
 from ..reports.transcript import transcript
-from ..reports.visible import clipped, visible
+from ..visible import clipped, visible
 from . import junit, tracebacks
 
 if TYPE_CHECKING:

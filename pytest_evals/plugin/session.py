@@ -21,7 +21,7 @@ from ..errors import ConfigError, EnvironmentLoadError, SetupError, one_line
 from ..gates.grammar import Gate
 from ..gates.metrics import nearest, read_metric
 from ..gates.verdicts import Verdict, judge
-from ..reports.visible import visible
+from ..visible import visible
 from . import options, tracebacks
 from .endpoints import SessionEndpoints
 from .outcomes import HookRaisedError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..reports.table import render
-from ..reports.visible import visible
+from ..visible import visible
 from . import options
 from .nodes import EvalItem
 from .progress import Progress

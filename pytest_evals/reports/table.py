@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from ..gates.figures import rounded
+from ..visible import visible
 from .columns import filled, shortened, width_of, wrapped
 from .summary import EvalSummary, EvalVerdict
-from .visible import visible
 
 Kind: TypeAlias = Literal["header", "eval", "detail", "gate"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ..messages import text_of
-from .visible import clipped, visible
+from ..visible import clipped, visible
 
 MESSAGE_LIMIT: Final = 4_000
 TRANSCRIPT_LIMIT: Final = 20_000

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 
-# Whoever prints the log in a terminal must not have a model's text control it.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from ..visible import visible
 
 
 class _RunLogFormatter(logging.Formatter):
@@ -18,7 +16,7 @@ class _RunLogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text, traceback included, masked."""
-        return _CONTROL.sub(_escaped, self._mask(super().format(record)))
+        return visible(self._mask(super().format(record)))
 
 
 def run_log_handler(path: Path, mask: Callable[[str], str]) -> logging.Handler:
@@ -31,7 +29,3 @@ def run_log_handler(path: Path, mask: Callable[[str], str]) -> logging.Handler:
     handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
     handler.setFormatter(_RunLogFormatter(mask))
     return handler
-
-
-def _escaped(control: re.Match[str]) -> str:
-    return f"\\x{ord(control[0]):02x}"

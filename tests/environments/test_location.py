@@ -334,3 +334,9 @@ def test_defaults_that_are_not_text_name_the_file(tmp_path: Path) -> None:
 
     with pytest.raises(SetupError, match="not readable as TOML"):
         environment_defaults(find("my-env", tmp_path))
+
+
+def test_a_near_miss_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "capitals.py")
+    with pytest.raises(EnvironmentLoadError, match=r"did you mean 'capitals'\?"):
+        find("capitols", tmp_path)

@@ -400,7 +400,7 @@ def test_hostile_text_reaches_the_terminal_visibly(project: Project, url: str) -
     assert r"\x1b[2J\x07" in output
 
 
-@pytest.mark.parametrize("arguments", [["bench.toml"], ["--evals", "."]])
+@pytest.mark.parametrize("arguments", [["bench.toml"], ["--evals", "."], ["environments/sums.py"]])
 def test_workers_are_refused(project: Project, url: str, arguments: list[str]) -> None:
     if "no:xdist" in project.plugin_args:
         pytest.skip("needs xdist")
@@ -410,15 +410,14 @@ def test_workers_are_refused(project: Project, url: str, arguments: list[str]) -
     result.stderr.fnmatch_lines(["*do not run under xdist yet: leave out -n*"])
 
 
-@pytest.mark.parametrize("argument", ["environments/sums.py", "benches"])
-def test_workers_run_no_eval(project: Project, argument: str) -> None:
+def test_workers_run_no_eval_that_only_they_find(project: Project) -> None:
     if "no:xdist" in project.plugin_args:
         pytest.skip("needs xdist")
     with DemoServer() as server:
         (project.path / "benches").mkdir()
         project.evals(ONE_EVAL, url=server.url, name="benches/one.evals.toml")
         project.pytester.makeini("[pytest]\nevals_files = *.evals.toml\n")
-        result = project.run(argument, "-n", "1")
+        result = project.run("benches", "-n", "1")
         assert server.requests == 0
     assert result.ret not in (0, pytest.ExitCode.INTERNAL_ERROR)
     result.stdout.fnmatch_lines(["*do not run under xdist yet: leave out -n*"])

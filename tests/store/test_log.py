@@ -42,7 +42,7 @@ def test_secrets_are_masked_in_messages_and_tracebacks(
 def test_control_characters_are_shown(tmp_path: Path, logger: logging.Logger) -> None:
     logger.warning("a\x1b[31mb\rc\x9bd\te\nf\ud800")
     text = (tmp_path / "run.log").read_bytes().decode()
-    assert text.endswith("a\\x1b[31mb\\x0dc\\x9bd\te\nf\\ud800\n")
+    assert text.endswith("a\\x1b[31mb\\rc\\x9bd\te\nf\\ud800\n")
 
 
 def test_others_can_append_to_the_file(tmp_path: Path, logger: logging.Logger) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_evals.reports.visible import clipped, visible
+from pytest_evals.visible import clipped, visible
 
 
 @pytest.mark.parametrize(
