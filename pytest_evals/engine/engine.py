@@ -83,6 +83,10 @@ class Engine:
         """Deliver every waiting rollout of `endpoint` as failed because of `error`."""
         self._thread.call_soon(self._give_up, endpoint, error)
 
+    def held(self, seconds: float) -> contextlib.AbstractContextManager[None]:
+        """Keep the loop still while the block runs, for `seconds` at most: `LoopThread.held`."""
+        return self._thread.held(seconds)
+
     def cancel(self) -> None:
         """Start nothing more, cancel what is in flight and wait a moment for it to end."""
         if self._stopping:

@@ -8,6 +8,7 @@ import itertools
 import queue
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from types import FrameType
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 0.2
 # With the rest frozen, Python's own would look at all reports so far every few rollouts.
 _GC_THRESHOLD = (20_000, 20, 20)
+# How long reporting goes on before the rollouts have their turn again.
+_TURN_SECONDS = 0.05
 _SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
 
 
@@ -112,13 +115,31 @@ class RunLoop:
             if not run.rollouts:
                 self._run_gates(session, run, pending)
         while pending:
-            item = self._next()
-            run = item.run
-            del pending[run][item]
-            run.reported += 1
-            _run(session, item, _following(item, pending))
-            if run.is_done:
-                self._run_gates(session, run, pending)
+            ended: RolloutItem | None = self._next()
+            with self._held():
+                until = time.monotonic() + _TURN_SECONDS
+                while ended is not None:
+                    self._report(session, ended, pending)
+                    ended = self._next_waiting() if time.monotonic() < until else None
+
+    def _held(self) -> contextlib.AbstractContextManager[None]:
+        """Keep the engine still for a turn of reporting."""
+        if self.engine is None:
+            return contextlib.nullcontext()
+        return self.engine.held(_TURN_SECONDS)
+
+    def _report(
+        self,
+        session: pytest.Session,
+        item: RolloutItem,
+        pending: dict[Run, dict[EvalItem, None]],
+    ) -> None:
+        run = item.run
+        del pending[run][item]
+        run.reported += 1
+        _run(session, item, _following(item, pending))
+        if run.is_done:
+            self._run_gates(session, run, pending)
 
     def _run_gates(
         self, session: pytest.Session, run: Run, pending: dict[Run, dict[EvalItem, None]]
@@ -172,6 +193,10 @@ class RunLoop:
             item = self._ready.popleft() if self._ready else self._receive()
             if item in self._arrived:
                 return item
+
+    def _next_waiting(self) -> RolloutItem | None:
+        """Return the next item whose rollout has ended already, or None."""
+        return None if not self._ready and self._inbox.empty() else self._next()
 
     def _receive(self) -> RolloutItem:
         """Wait for the engine's next result and return its item."""
