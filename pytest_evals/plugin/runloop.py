@@ -6,12 +6,9 @@ import contextlib
 import gc
 import itertools
 import queue
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
-from types import FrameType
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +23,7 @@ from . import itemless
 from .capture import rollout_output_logged
 from .nodes import EvalItem, GateItem, RolloutItem
 from .runs import Run
+from .signals import StopSignals, interrupts_ignored
 from .starting import ResultsError, start_runs
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ _TICK_SECONDS = 0.2
 _GC_THRESHOLD = (20_000, 20, 20)
 # How long reporting goes on before the rollouts have their turn again.
 _TURN_SECONDS = 0.05
-_SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
 
 
 class RunLoop:
@@ -53,11 +50,11 @@ class RunLoop:
     def __init__(self, session: EvalSession) -> None:
         self._session = session
         self.engine: Engine | None = None
-        self._inbox: queue.SimpleQueue[RolloutResult] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[RolloutResult | None] = queue.SimpleQueue()
         self._awaited: dict[tuple[EvalRun, RolloutKey], RolloutItem] = {}
         self._arrived: dict[RolloutItem, RolloutResult] = {}
         self._ready: deque[RolloutItem] = deque()
-        self._sigterm: Any = None
+        self._signals = StopSignals(wake=lambda: self._inbox.put(None))
         self._gc_threshold = gc.get_threshold()
 
     @pytest.hookimpl(tryfirst=True)
@@ -83,21 +80,25 @@ class RunLoop:
         evals = [item for item in session.items if isinstance(item, EvalItem)]
         if config.option.collectonly or self._session.is_dry or not evals:
             return None
-        self._catch_sigterm()
+        with self._signals.caught():
+            self._run_all(session, evals)
+        return True
+
+    def _run_all(self, session: pytest.Session, evals: list[EvalItem]) -> None:
         try:
             self.start([item for item in evals if isinstance(item, RolloutItem)])
         except ResultsError as error:
             itemless.report_failure(error.run, "results", str(error), session)
             raise session.Failed("results cannot be kept") from None
         plain = [item for item in session.items if not isinstance(item, EvalItem)]
-        with rollout_output_logged(config):
+        with rollout_output_logged(session.config):
             for item, following in itertools.pairwise([*plain, evals[0]]):
                 _run(session, item, following)
-            self._run_evals(session, evals)
+            with self._signals.deferred():
+                self._run_evals(session, evals)
         for run in self._session.runs:
             itemless.report_untold(run, session)
             self._complete(run, session)
-        return True
 
     def _complete(self, run: Run, session: pytest.Session) -> None:
         problem = self._session.complete(run)
@@ -115,11 +116,13 @@ class RunLoop:
             if not run.rollouts:
                 self._run_gates(session, run, pending)
         while pending:
+            self._signals.act()
             ended: RolloutItem | None = self._next()
             with self._held():
                 until = time.monotonic() + _TURN_SECONDS
                 while ended is not None:
                     self._report(session, ended, pending)
+                    self._signals.act()
                     ended = self._next_waiting() if time.monotonic() < until else None
 
     def _held(self) -> contextlib.AbstractContextManager[None]:
@@ -206,6 +209,9 @@ class RunLoop:
             except queue.Empty:
                 self._session.terminal.tick()
                 continue
+            if result is None:  # put there by a signal
+                self._signals.act()
+                continue
             item = self._awaited.pop((result.run, result.key))
             self._arrived[item] = result
             return item
@@ -217,13 +223,6 @@ class RunLoop:
             config=session.config, endpoint=endpoint, key=key
         )
         return make_client(endpoint, key) if client is None else client
-
-    def _catch_sigterm(self) -> None:
-        """End as after Ctrl-C when the CI job is cancelled; Python's default saves nothing."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            self._sigterm = signal.signal(signal.SIGTERM, _exit_on_sigterm)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -242,7 +241,7 @@ class RunLoop:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Cancel what is in flight, complete every run on disk, then let the others report."""
         try:
-            with _interrupts_ignored():
+            with interrupts_ignored():
                 if self.engine is not None:
                     self.engine.cancel()
                 for run in self._session.runs:
@@ -259,10 +258,6 @@ class RunLoop:
             gc.unfreeze()
             gc.set_threshold(*self._gc_threshold)
         self._session.close()
-        if self._sigterm is not None:
-            with contextlib.suppress(ValueError):  # not in the main thread any more
-                signal.signal(signal.SIGTERM, self._sigterm)
-            self._sigterm = None
 
 
 def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
@@ -289,20 +284,3 @@ def _following(item: EvalItem, pending: dict[Run, dict[EvalItem, None]]) -> Eval
 
 def _shared(chain: list[Any], other: list[Any]) -> int:
     return sum(ours is theirs for ours, theirs in zip(chain, other, strict=False))
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Let a second Ctrl-C not tear up what the first one brings to an end within seconds."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-
-
-def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
-    pytest.exit("SIGTERM", returncode=_SIGTERM_EXIT_CODE)

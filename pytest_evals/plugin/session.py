@@ -226,6 +226,8 @@ class EvalSession:
             item.ihook.pytest_evals_rollout_complete(
                 config=self.config, spec=item.run.spec, result=result
             )
+        except pytest.exit.Exception:
+            raise
         except Exception as error:
             raise HookRaisedError(self._raised("pytest_evals_rollout_complete", error)) from None
         return result
@@ -241,6 +243,8 @@ class EvalSession:
                 computed = self.config.hook.pytest_evals_metric(
                     config=self.config, spec=run.spec, metric=gate.metric, rows=run.rows
                 )
+            except pytest.exit.Exception:
+                raise
             except Exception as error:
                 raise HookRaisedError(self._raised("pytest_evals_metric", error)) from None
             if not isinstance(computed, int | float | None):
@@ -268,6 +272,8 @@ class EvalSession:
             self.config.hook.pytest_evals_run_complete(
                 config=self.config, spec=run.spec, summary=summary, folder=run.folder.path
             )
+        except pytest.exit.Exception:
+            raise
         except Exception as error:
             return self._raised("pytest_evals_run_complete", error)
         return None
@@ -298,7 +304,7 @@ class EvalSession:
             if error.__cause__ is not None and not isinstance(error.__cause__, SetupError):
                 text += "\n\n" + tracebacks.of_user_code(error.__cause__)
             raise node.CollectError(visible(self.secrets.mask(text))) from None
-        except (node.CollectError, pytest.UsageError):
+        except (node.CollectError, pytest.UsageError, pytest.exit.Exception):
             raise
         except Exception as error:  # of a hook, or of an environment's own code
             self.has_collection_errors = True

@@ -56,7 +56,7 @@ def test_ctrl_c(own_project: Project) -> None:
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=20)
-    assert process.returncode == 2
+    assert process.returncode == 2, output
     assert time.monotonic() - begun < 10.0  # 2 s on a machine that does nothing else
     assert not [word for word in NOISE if word in output], output
     assert "NOT JUDGED: sums: error_rate <= 0: stopped after" in output
@@ -76,7 +76,7 @@ def test_sigterm_ends_like_ctrl_c(own_project: Project) -> None:
         _reported(process, 5)
         process.terminate()
         output, _ = process.communicate(timeout=20)
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.returncode == 128 + signal.SIGTERM, output
     assert not [word for word in NOISE if word in output], output
     assert (own_project.path / "evals.xml").exists()
     assert output.count("NOT JUDGED: sums: error_rate <= 0: stopped after") == 1

@@ -1,0 +1,90 @@
+"""Ctrl-C and SIGTERM: when they arrive, and when they are acted on."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+
+_SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
+
+
+class StopSignals:
+    """The signals that end a session.
+
+    CI services cancel a job with SIGTERM; by default Python dies of it at once and saves nothing.
+    While eval items are reported both are noted and acted on between two items: an exception that
+    strikes anywhere can tear a report, and pytest cannot print one that strikes where Python 3.11
+    has no line number. A second signal strikes at once.
+
+    Args:
+        wake: called when one is noted; makes whoever waits for a result look. It must be safe to
+            call from a signal handler.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._is_deferring = False
+        self._noted: int | None = None
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        """Catch SIGTERM, where nobody else does."""
+        with self._handled(signal.SIGTERM, only_instead_of=signal.SIG_DFL):
+            yield
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Note both signals instead of acting on them."""
+        self._is_deferring = True
+        try:
+            with self._handled(signal.SIGINT, only_instead_of=signal.default_int_handler):
+                yield
+        finally:
+            self._is_deferring = False
+
+    def act(self) -> None:
+        """Raise what the signal that was noted raises, if one was."""
+        if self._noted is not None:
+            self._strike(self._noted)
+
+    @contextlib.contextmanager
+    def _handled(self, number: signal.Signals, *, only_instead_of: Any) -> Iterator[None]:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if not in_main_thread or signal.getsignal(number) is not only_instead_of:
+            yield
+            return
+        signal.signal(number, self._arrived)
+        try:
+            yield
+        finally:
+            signal.signal(number, only_instead_of)
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        if not self._is_deferring or self._noted is not None:
+            self._strike(number)
+        self._noted = number
+        self._wake()
+
+    def _strike(self, number: int) -> None:
+        if number == signal.SIGTERM:
+            pytest.exit("SIGTERM", returncode=_SIGTERM_EXIT_CODE)
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Let a second Ctrl-C not tear up what the first one brings to an end within seconds."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
