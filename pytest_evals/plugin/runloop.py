@@ -258,6 +258,7 @@ class RunLoop:
             gc.unfreeze()
             gc.set_threshold(*self._gc_threshold)
         self._session.close()
+        self._signals.release()
 
 
 def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 import pytest
 
+_PATIENCE_SECONDS = 1.0
 _SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
 
 
@@ -20,7 +22,8 @@ class StopSignals:
     CI services cancel a job with SIGTERM; by default Python dies of it at once and saves nothing.
     While eval items are reported both are noted and acted on between two items: an exception that
     strikes anywhere can tear a report, and pytest cannot print one that strikes where Python 3.11
-    has no line number. A second signal strikes at once.
+    has no line number. People press Ctrl-C twice: a second signal strikes only when the first has
+    not been acted on for a second, and none does while the session ends after a Ctrl-C.
 
     Args:
         wake: called when one is noted; makes whoever waits for a result look. It must be safe to
@@ -31,6 +34,7 @@ class StopSignals:
         self._wake = wake
         self._is_deferring = False
         self._noted: int | None = None
+        self._noted_at = 0.0
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
@@ -63,13 +67,23 @@ class StopSignals:
         try:
             yield
         finally:
-            signal.signal(number, only_instead_of)
+            is_ending = number == self._noted == signal.SIGINT
+            signal.signal(number, signal.SIG_IGN if is_ending else only_instead_of)
+
+    def release(self) -> None:
+        """Let Ctrl-C interrupt again, now that the session has ended."""
+        if self._noted == signal.SIGINT and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._noted = None
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
-        if not self._is_deferring or self._noted is not None:
+        if not self._is_deferring:
             self._strike(number)
-        self._noted = number
-        self._wake()
+        if self._noted is None:
+            self._noted, self._noted_at = number, time.monotonic()
+            self._wake()
+        elif time.monotonic() - self._noted_at > _PATIENCE_SECONDS:
+            self._strike(number)
 
     def _strike(self, number: int) -> None:
         if number == signal.SIGTERM:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
+from pytest_evals.plugin import signals as module
 from pytest_evals.plugin.signals import StopSignals, interrupts_ignored
 
 
 @pytest.fixture
-def signals() -> StopSignals:
-    return StopSignals(wake=lambda: None)
+def signals() -> Iterator[StopSignals]:
+    signals = StopSignals(wake=lambda: None)
+    yield signals
+    signals.release()
 
 
 def _send(number: int) -> None:
@@ -27,11 +31,32 @@ def test_an_interrupt_is_noted_and_acted_on_later(signals: StopSignals) -> None:
             signals.act()
 
 
-def test_a_second_interrupt_strikes_at_once(signals: StopSignals) -> None:
+def test_a_second_interrupt_at_once_is_the_same_wish(signals: StopSignals) -> None:
+    with signals.deferred():
+        _send(signal.SIGINT)
+        _send(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signals.act()
+
+
+def test_a_second_interrupt_strikes_when_the_first_is_not_acted_on(
+    signals: StopSignals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", -1.0)
     with signals.deferred():
         _send(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             _send(signal.SIGINT)
+
+
+def test_no_interrupt_strikes_while_the_session_ends(signals: StopSignals) -> None:
+    with pytest.raises(KeyboardInterrupt), signals.deferred():
+        _send(signal.SIGINT)
+        signals.act()
+    _send(signal.SIGINT)
+    signals.release()
+    with pytest.raises(KeyboardInterrupt):
+        _send(signal.SIGINT)
 
 
 def test_whoever_waits_is_woken() -> None:
@@ -39,6 +64,7 @@ def test_whoever_waits_is_woken() -> None:
     signals = StopSignals(wake=lambda: woken.append(True))
     with signals.deferred():
         _send(signal.SIGINT)
+    signals.release()
     assert woken == [True]
 
 
