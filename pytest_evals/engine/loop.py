@@ -12,6 +12,7 @@ T = TypeVar("T")
 Finish: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 _CANCEL_SECONDS = 0.5
+_BUSY_SECONDS = 0.5
 
 
 class LoopThread:
@@ -48,8 +49,8 @@ class LoopThread:
         """Keep the loop still while this lasts, for at most `seconds`.
 
         Two threads that both want the interpreter hand it to each other at nearly every system
-        call; taking turns instead saves a quarter of their CPU time. A loop that is busy for longer
-        than `seconds` is not waited for.
+        call; taking turns instead saves a quarter of their CPU time. A loop that is busy for half a
+        second, because user code blocks it, is not waited for.
         """
         reached, over = threading.Event(), threading.Event()
 
@@ -58,7 +59,8 @@ class LoopThread:
             over.wait(seconds)
 
         self.call_soon(hold)
-        reached.wait(seconds)
+        # One pass over hundreds of ready callbacks may take longer than a turn.
+        reached.wait(_BUSY_SECONDS)
         try:
             yield
         finally:
