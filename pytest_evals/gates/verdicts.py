@@ -108,8 +108,23 @@ def _judge_computed(gate: Gate, value: float, measurements: Measurements) -> Ver
     if without:
         reason = f"{without} of {measurements.plan.rollouts} rollouts were not scored"
         return _without_value(gate, measurements, "inconclusive", reason)
+    behind = f"computed from {measurements.scored} rollouts"
+    return _judge_exact(gate, value, behind, measurements)
+
+
+def _judge_error_rate(gate: Gate, measurements: Measurements) -> Verdict:
+    rate = measurements.error_rate or 0.0
+    total = measurements.plan.rollouts
+    rollouts = f"{total} {'rollout' if total == 1 else 'rollouts'}"
+    errors = f"{measurements.unmeasured} unmeasured and {measurements.broken} broken of {rollouts}"
+    if not rate:
+        errors = f"no errors in {rollouts}"
+    return _judge_exact(gate, rate, errors, measurements)
+
+
+def _judge_exact(gate: Gate, value: float, behind: str, measurements: Measurements) -> Verdict:
+    """Judge a value that has no spread; `behind` says in words what it was made of."""
     outcome: Outcome = "passed" if clears(value, gate.comparison, gate.limit) else "failed"
-    line = _headline(gate, outcome, value_text(value, gate.limit))
     return Verdict(
         gate=gate,
         outcome=outcome,
@@ -118,34 +133,10 @@ def _judge_computed(gate: Gate, value: float, measurements: Measurements) -> Ver
         low=value,
         high=value,
         n_examples=measurements.plan.num_examples,
-        n_rollouts=measurements.scored,
-        coverage=measurements.coverage,
-        reason="" if outcome == "passed" else line,
-        line=f"{line} (computed from {measurements.scored} rollouts)",
-    )
-
-
-def _judge_error_rate(gate: Gate, measurements: Measurements) -> Verdict:
-    rate = measurements.error_rate or 0.0
-    outcome: Outcome = "passed" if clears(rate, gate.comparison, gate.limit) else "failed"
-    total = measurements.plan.rollouts
-    rollouts = f"{total} {'rollout' if total == 1 else 'rollouts'}"
-    errors = f"{measurements.unmeasured} unmeasured and {measurements.broken} broken of {rollouts}"
-    if not rate:
-        errors = f"no errors in {rollouts}"
-    headline = _headline(gate, outcome, value_text(rate, gate.limit))
-    return Verdict(
-        gate=gate,
-        outcome=outcome,
-        value=rate,
-        standard_error=None,
-        low=rate,
-        high=rate,
-        n_examples=measurements.plan.num_examples,
         n_rollouts=measurements.plan.rollouts,
         coverage=measurements.coverage,
-        reason="" if outcome == "passed" else errors,
-        line=f"{headline} ({errors})",
+        reason="" if outcome == "passed" else behind,
+        line=f"{_headline(gate, outcome, value_text(value, gate.limit))} ({behind})",
     )
 
 

@@ -60,7 +60,10 @@ class RunLoop:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note which items of each eval were selected, each once."""
-        session.items[:] = dict.fromkeys(session.items)
+        if len({*session.items}) < len(session.items):
+            plain = [item for item in session.items if not isinstance(item, EvalItem)]
+            evals = dict.fromkeys(item for item in session.items if isinstance(item, EvalItem))
+            session.items[:] = [*plain, *evals]
         for item in session.items:
             if isinstance(item, RolloutItem):
                 item.run.rollouts.append(item)
@@ -103,7 +106,8 @@ class RunLoop:
     def _complete(self, run: Run, session: pytest.Session) -> None:
         problem = self._session.complete(run)
         if problem is not None:
-            itemless.report_failure(run, "pytest_evals_run_complete", problem, session)
+            name = "results" if run.problem else "pytest_evals_run_complete"
+            itemless.report_failure(run, name, problem, session)
             # Where the session's outcome was settled already, it can still become worse.
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -111,7 +111,7 @@ def project(
     pytester: pytest.Pytester, plugin_args: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> Project:
     """An empty project with one environment, `sums`, and a wide terminal."""
-    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("COLUMNS", "500")
     return Project(pytester, plugin_args)
 
 
