@@ -1,17 +1,51 @@
 """Evaluate language models on environments as pytest items.
 
 The names in `__all__` are the interface. Each is imported when it is first used: pytest imports
-this package in every session of the Python environment it is installed in.
+this package in every session of the Python environment it is installed in. Where each is, and which
+modules of verifiers are found below this package besides its own, is in `names`.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
     from .adapters.loading import load_by_id as load_environment
+    from .adapters.logs import log_level, quiet_verifiers, setup_logging
+    from .adapters.types import (
+        ChatMessage,
+        ChatMessages,
+        ClientType,
+        DatasetBuilder,
+        GenerateMetadata,
+        GenerateOutputs,
+        GenericContentPart,
+        GroupRewardFunc,
+        ImageUrlContentPart,
+        ImageUrlSource,
+        IndividualRewardFunc,
+        Info,
+        InputAudioContentPart,
+        InputAudioSource,
+        MessageContent,
+        MessageType,
+        ModelResponse,
+        RewardFunc,
+        RolloutInput,
+        RolloutOutput,
+        RolloutScore,
+        RolloutScores,
+        SamplingArgs,
+        TextContentPart,
+        TokenUsage,
+    )
     from .clients.client import Client
+    from .clients.config import ClientConfig
+    from .clients.openai_chat_completions import OpenAIChatCompletionsClient
     from .environments.env_group import EnvGroup
     from .environments.environment import Environment
     from .environments.example_dataset import load_example_dataset
@@ -41,7 +75,22 @@ if TYPE_CHECKING:
         TunnelError,
     )
     from .lifecycle import cleanup, stop, teardown
-    from .messages import Message, Messages, Response, Usage
+    from .messages import (
+        AssistantMessage,
+        ContentPart,
+        FinishReason,
+        Message,
+        Messages,
+        Response,
+        ResponseMessage,
+        SystemMessage,
+        TextMessage,
+        Tool,
+        ToolCall,
+        ToolMessage,
+        Usage,
+        UserMessage,
+    )
     from .parsers import (
         MaybeThinkParser,
         Parser,
@@ -54,47 +103,99 @@ if TYPE_CHECKING:
     from .rubrics.math_rubric import MathRubric
     from .rubrics.rubric import Rubric
     from .rubrics.rubric_group import RubricGroup
-    from .state import State, TrajectoryStep
+    from .state import (
+        Span as TimeSpan,
+    )
+    from .state import (
+        Spans as TimeSpans,
+    )
+    from .state import (
+        State,
+        TrajectoryStep,
+    )
+    from .state import (
+        Timing as RolloutTiming,
+    )
 
 __all__ = [
+    "AssistantMessage",
+    "ChatMessage",
+    "ChatMessages",
     "Client",
+    "ClientConfig",
+    "ClientType",
     "ConfigError",
+    "ContentPart",
+    "DatasetBuilder",
     "EmptyModelResponseError",
     "EnvGroup",
     "Environment",
     "EnvironmentLoadError",
     "Error",
+    "FinishReason",
+    "GenerateMetadata",
+    "GenerateOutputs",
+    "GenericContentPart",
+    "GroupRewardFunc",
+    "ImageUrlContentPart",
+    "ImageUrlSource",
+    "IndividualRewardFunc",
+    "Info",
     "InfraError",
+    "InputAudioContentPart",
+    "InputAudioSource",
     "InvalidModelResponseError",
     "JudgeError",
     "JudgeRubric",
     "MathRubric",
     "MaybeThinkParser",
     "Message",
+    "MessageContent",
+    "MessageType",
     "Messages",
     "MissingKeyError",
     "ModelError",
+    "ModelResponse",
     "MultiTurnEnv",
+    "OpenAIChatCompletionsClient",
     "OverlongPromptError",
     "Parser",
     "RejectedError",
     "Response",
+    "ResponseMessage",
     "RewardError",
+    "RewardFunc",
+    "RolloutInput",
+    "RolloutOutput",
+    "RolloutScore",
+    "RolloutScores",
+    "RolloutTiming",
     "Rubric",
     "RubricGroup",
+    "SamplingArgs",
     "SandboxError",
     "SetupError",
     "SingleTurnEnv",
     "State",
     "StatefulToolEnv",
+    "SystemMessage",
+    "TextContentPart",
+    "TextMessage",
     "ThinkParser",
+    "TimeSpan",
+    "TimeSpans",
+    "TokenUsage",
+    "Tool",
+    "ToolCall",
     "ToolCallError",
     "ToolEnv",
     "ToolError",
+    "ToolMessage",
     "ToolParseError",
     "TrajectoryStep",
     "TunnelError",
     "Usage",
+    "UserMessage",
     "XMLParser",
     "cleanup",
     "ensure_keys",
@@ -102,70 +203,40 @@ __all__ = [
     "extract_hash_answer",
     "load_environment",
     "load_example_dataset",
+    "log_level",
+    "quiet_verifiers",
+    "setup_logging",
     "stop",
     "teardown",
 ]
 
-# name -> (module, name there)
-_WHERE = {
-    "Client": (".clients.client", "Client"),
-    "Environment": (".environments.environment", "Environment"),
-    "load_example_dataset": (".environments.example_dataset", "load_example_dataset"),
-    "ensure_keys": (".environments.keys", "ensure_keys"),
-    "load_environment": (".adapters.loading", "load_by_id"),
-    "EnvGroup": (".environments.env_group", "EnvGroup"),
-    "MultiTurnEnv": (".environments.multi_turn", "MultiTurnEnv"),
-    "cleanup": (".lifecycle", "cleanup"),
-    "stop": (".lifecycle", "stop"),
-    "teardown": (".lifecycle", "teardown"),
-    "SingleTurnEnv": (".environments.single_turn", "SingleTurnEnv"),
-    "StatefulToolEnv": (".environments.stateful_tool_env", "StatefulToolEnv"),
-    "ToolEnv": (".environments.tool_env", "ToolEnv"),
-    "ConfigError": (".errors", "ConfigError"),
-    "EmptyModelResponseError": (".errors", "EmptyModelResponseError"),
-    "EnvironmentLoadError": (".errors", "EnvironmentLoadError"),
-    "Error": (".errors", "Error"),
-    "InfraError": (".errors", "InfraError"),
-    "InvalidModelResponseError": (".errors", "InvalidModelResponseError"),
-    "JudgeError": (".errors", "JudgeError"),
-    "MissingKeyError": (".errors", "MissingKeyError"),
-    "ModelError": (".errors", "ModelError"),
-    "OverlongPromptError": (".errors", "OverlongPromptError"),
-    "RejectedError": (".errors", "RejectedError"),
-    "RewardError": (".errors", "RewardError"),
-    "SandboxError": (".errors", "SandboxError"),
-    "SetupError": (".errors", "SetupError"),
-    "ToolCallError": (".errors", "ToolCallError"),
-    "ToolError": (".errors", "ToolError"),
-    "ToolParseError": (".errors", "ToolParseError"),
-    "TunnelError": (".errors", "TunnelError"),
-    "Message": (".messages", "Message"),
-    "Messages": (".messages", "Messages"),
-    "Response": (".messages", "Response"),
-    "Usage": (".messages", "Usage"),
-    "MaybeThinkParser": (".parsers", "MaybeThinkParser"),
-    "Parser": (".parsers", "Parser"),
-    "ThinkParser": (".parsers", "ThinkParser"),
-    "XMLParser": (".parsers", "XMLParser"),
-    "extract_boxed_answer": (".parsers", "extract_boxed_answer"),
-    "extract_hash_answer": (".parsers", "extract_hash_answer"),
-    "JudgeRubric": (".rubrics.judge_rubric", "JudgeRubric"),
-    "MathRubric": (".rubrics.math_rubric", "MathRubric"),
-    "Rubric": (".rubrics.rubric", "Rubric"),
-    "RubricGroup": (".rubrics.rubric_group", "RubricGroup"),
-    "State": (".state", "State"),
-    "TrajectoryStep": (".state", "TrajectoryStep"),
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name.startswith("__"):  # asked for by Python itself
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, there = _WHERE[name]
-    value = getattr(import_module(module, __name__), there)
-    globals()[name] = value  # the next use does not come here
-    return value
+    names = import_module(".names", __name__)  # `from . import names` would come here again
+    if name in names.PUBLIC:
+        value = globals()[name] = names.find(names.PUBLIC[name])  # the next use does not come here
+        return value
+    if name in names.MODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(names.why_missing(__name__, "", name))
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Submodules:
+    """Finds the modules that are here by name only; asked when Python has found none."""
+
+    @staticmethod
+    def find_spec(fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if not fullname.startswith(f"{__name__}."):
+            return None
+        from .adapters.alias import OWN_MODULES
+
+        return OWN_MODULES.find_spec(fullname)
+
+
+sys.meta_path.append(_Submodules)

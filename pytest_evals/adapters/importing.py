@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from .alias import VerifiersAlias, is_imported
 from .choice import Kind, Mode, choose, installed_version
@@ -21,6 +21,8 @@ class VerifiersImports:
         mode: what the user asked for.
     """
 
+    _in_force: ClassVar[VerifiersImports | None] = None
+
     def __init__(self, mode: Mode = "auto") -> None:
         self.mode = mode
         self._alias = VerifiersAlias()
@@ -28,6 +30,11 @@ class VerifiersImports:
         self._was_imported_before = False
         self._driven: str | None = None
         self._adapted: dict[int, PackageEnvironment] = {}
+
+    @classmethod
+    def in_force(cls) -> VerifiersImports | None:
+        """Return those inside whose `importable` the caller is: an environment may load others."""
+        return cls._in_force
 
     @contextmanager
     def importable(self) -> Iterator[None]:
@@ -41,11 +48,15 @@ class VerifiersImports:
         if self._kind is None:
             self._kind = choose(self.mode)
             self._was_imported_before = is_imported()
-        if self._kind == "package" or is_imported():
-            yield
-            return
-        with self._alias.importable():
-            yield
+        outer, VerifiersImports._in_force = self._in_force, self
+        try:
+            if self._kind == "package" or is_imported():
+                yield
+                return
+            with self._alias.importable():
+                yield
+        finally:
+            VerifiersImports._in_force = outer
 
     def adapted(self, environment: Environment) -> Environment:
         """Return an environment that the engine can run.

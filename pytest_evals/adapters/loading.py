@@ -17,8 +17,10 @@ _imports = VerifiersImports()
 def load_by_id(env_id: str, **env_args: object) -> Environment:
     """Load the environment `env_id` for use in a script or a notebook.
 
-    It is looked for as an installed module, in `./environments` and in the current folder. Where it
-    imports verifiers it gets the installed package, of 0.1.11 to 0.3.1, or else pytest_evals.
+    It is looked for as an installed module, in `./environments`, in the current folder, and beside
+    the local environments that were loaded before. Where it imports verifiers it gets the installed
+    package, of 0.1.11 to 0.3.1, or else pytest_evals; inside another environment's
+    `load_environment`, what that one gets.
 
     Args:
         env_id: `my-env` or `owner/my-env`.
@@ -28,5 +30,6 @@ def load_by_id(env_id: str, **env_args: object) -> Environment:
         MissingKeyError: the environment needs a key that is not set.
         EnvironmentLoadError: it was not found, or did not load.
     """
-    with _imports.importable():
-        return _imports.adapted(load_own(env_id, **env_args))
+    imports = VerifiersImports.in_force() or _imports
+    with imports.importable():
+        return imports.adapted(load_own(env_id, **env_args))

@@ -7,26 +7,30 @@ import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-_LOGGER = logging.getLogger("verifiers")
+# Environments log under the one name, this package under the other.
+_LOGGERS = (logging.getLogger("verifiers"), logging.getLogger(__name__.partition(".")[0]))
 
 
 def setup_logging(level: str | None = "INFO", **_: object) -> None:
-    """Set the level of the logger "verifiers"; where it is shown is pytest's affair."""
+    """Set the level of verifiers' and this package's logger; where they show is not set here."""
     if level:
-        _LOGGER.setLevel(level.upper())
+        for logger in _LOGGERS:
+            logger.setLevel(level.upper())
 
 
 @contextlib.contextmanager
 def log_level(level: str | int) -> Iterator[None]:
-    """Give the logger "verifiers" another level for a while."""
-    before = _LOGGER.level
-    _LOGGER.setLevel(level.upper() if isinstance(level, str) else level)
+    """Give both loggers another level for a while."""
+    before = [logger.level for logger in _LOGGERS]
+    for logger in _LOGGERS:
+        logger.setLevel(level.upper() if isinstance(level, str) else level)
     try:
         yield
     finally:
-        _LOGGER.setLevel(before)
+        for logger, old in zip(_LOGGERS, before, strict=True):
+            logger.setLevel(old)
 
 
 def quiet_verifiers() -> AbstractContextManager[None]:
-    """Let the logger "verifiers" pass warnings and errors only, for a while."""
+    """Let both loggers pass warnings and errors only, for a while."""
     return log_level("WARNING")

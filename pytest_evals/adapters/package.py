@@ -123,12 +123,13 @@ class PackageEnvironment(Environment):
         """Roll `model` out once on `input` and return the state, complete but not scored."""
         environment, row = self._routed(input)
         asked = Asked(client)
-        original = await environment.rollout(
-            row,
-            packages_client(asked),
-            model,
-            merge_sampling_args(self.sampling_args, sampling_args),
-        )
+        merged = merge_sampling_args(self.sampling_args, sampling_args)
+        try:
+            original = await environment.rollout(row, packages_client(asked), model, merged)
+        except Exception as error:
+            if not isinstance(asked.state, Mapping):  # nothing was said yet
+                raise
+            return _broken(asked, error, input)
         return own_state(original, input, asked)
 
     async def teardown(self) -> None:
@@ -176,6 +177,19 @@ class PackageEnvironment(Environment):
                 child = environment.get_env_for_name(name)
             environment = child
         return environment, row
+
+
+def _broken(asked: Asked, error: Exception, example: Example) -> PackageState:
+    """Return the state of a rollout that verifiers gave up, with what was said before.
+
+    Raises:
+        Exception: `error`, where the code of the environment spoiled the state.
+    """
+    try:
+        asked.state["error"] = error
+        return own_state(asked.state, example, asked)
+    except Exception:
+        raise error from None
 
 
 def environments_in(environment: Any) -> Iterator[Any]:

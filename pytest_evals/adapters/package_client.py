@@ -23,11 +23,13 @@ class Asked:
 
     Attributes:
         usage: the tokens of its calls.
+        state: of verifiers, of the rollout; None before its first call.
     """
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self.usage = UsageTracker()
+        self.state: Any = None
         self._types = import_module("verifiers.types")
         self._errors = import_module("verifiers.errors")
         # By identity: responses of pydantic cannot be keys. Each pair keeps its objects alive.
@@ -90,8 +92,16 @@ def _client_class() -> type:
     base: Any = import_module("verifiers.clients").Client
 
     async def get_response(
-        self: Any, prompt: Any, model: str, sampling_args: Any, tools: Any = None, **_: Any
+        self: Any,
+        prompt: Any,
+        model: str,
+        sampling_args: Any,
+        tools: Any = None,
+        state: Any = None,
+        **_: Any,
     ) -> Any:
+        if self.client.state is None:
+            self.client.state = state
         return await self.client.ask(prompt, model, sampling_args, tools)
 
     def not_called(self: Any, *args: Any, **kwargs: Any) -> Any:

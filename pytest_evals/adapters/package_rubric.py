@@ -13,8 +13,8 @@ from typing import Any
 from ..errors import InfraError, RewardError
 from ..rubrics.reward_function import scoring_error
 from ..rubrics.rubric import Rubric
-from ..rubrics.slowness import SLOW, Timed
-from ..rubrics.tally import set_advantages
+from ..rubrics.slowness import SLOW, Timed, note_slow
+from ..rubrics.tally import mistake_in, set_advantages
 from ..state import State
 from .package_state import PackageState
 
@@ -27,11 +27,11 @@ class _Notes:
     """What happened while a rollout was scored.
 
     Attributes:
-        failures: the reward functions that raised, and what.
+        failures: the reward functions that raised, with their names, and what.
         slow: seconds for which functions kept the event loop busy.
     """
 
-    failures: list[tuple[str, Exception]] = field(default_factory=list)
+    failures: list[tuple[str, Callable[..., Any], Exception]] = field(default_factory=list)
     slow: dict[str, float] = field(default_factory=dict)
 
 
@@ -71,6 +71,12 @@ class PackageRubric(Rubric):
     def has_weighted_group_functions(self) -> bool:
         """Whether a reward needs all rollouts of its example."""
         return self._scores_groups_itself or any(weight for _, weight in self._group_functions())
+
+    @property
+    def gives_rewards(self) -> bool:
+        """Whether a reward can be other than 0.0: a function has weight, or a subclass scores."""
+        weighted = any(any(rubric.weights) for rubric in rubrics_in(self.original))
+        return weighted or self._scores_groups_itself
 
     @property
     def _scores_groups_itself(self) -> bool:
@@ -127,17 +133,18 @@ class PackageRubric(Rubric):
         state["metrics"] = {n: value for n, value in metrics.items() if n not in left_out}
         state["reward"] = original.get("reward")
         notes = _notes_of(original)
-        if notes.slow:
-            state["slow_rewards"] = dict(notes.slow)
-        zeros = 0
-        for name, raised in notes.failures:
-            error = scoring_error(name, raised)
-            if self.reward_errors == "zero" and isinstance(error, RewardError):
-                zeros += 1
+        for name, seconds in notes.slow.items():
+            note_slow(state, f"reward function {name!r}", seconds)
+        mistakes = []
+        for name, function, raised in notes.failures:
+            error = scoring_error(name, raised, function)
+            is_zero = self.reward_errors == "zero"
+            if is_zero and isinstance(error, RewardError) and error.may_be_zero:
+                mistakes.append(mistake_in(error))
             elif state["error"] is None:
                 state["error"] = error
-        if zeros:
-            state["reward_errors"] = zeros
+        if mistakes:
+            state["reward_errors"] = mistakes
         if state["error"] is not None:
             state["reward"] = state["metrics"] = None
 
@@ -221,7 +228,7 @@ def _watched(
         except Exception as error:
             longest = longest or perf_counter() - start
             for note in notes:
-                note.failures.append((name, error))
+                note.failures.append((name, function, error))
             raise
         finally:
             if longest > SLOW:

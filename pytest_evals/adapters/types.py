@@ -9,6 +9,7 @@ from ..messages import ContentPart, Message, Messages, Response
 
 Info: TypeAlias = dict[str, Any]
 SamplingArgs: TypeAlias = dict[str, Any]
+GenerateMetadata: TypeAlias = dict[str, Any]
 ClientType: TypeAlias = str
 MessageType: TypeAlias = Literal["chat", "completion"]
 MessageContent: TypeAlias = str | list[ContentPart]
@@ -100,4 +101,4 @@ class GenerateOutputs(TypedDict):
     """What `env.evaluate` returns."""
 
     outputs: list[RolloutOutput]
-    metadata: dict[str, Any]
+    metadata: GenerateMetadata

@@ -32,10 +32,20 @@ def is_key_variable(name: str) -> bool:
     return len(name) <= 128 and _CONSTANT.fullmatch(name) is not None
 
 
-def read_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str | None:
+def read_key(
+    endpoint: Endpoint,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    advice: str = _OTHER_CHOICES,
+) -> str | None:
     """Return the key of `endpoint`, or None when requests carry none.
 
     White space around the value is dropped: files and CI secrets often end in a newline.
+
+    Args:
+        endpoint: whose key.
+        environ: where it is looked for.
+        advice: what to do when it is not there.
 
     Raises:
         MissingKeyError: the variable is not set or blank.
@@ -52,7 +62,7 @@ def read_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str
         if endpoint.key_optional:
             return None
         fault = "is empty" if name in environ else "is not set"
-        raise MissingKeyError(f"{name} {fault}, {needed_by}. {_OTHER_CHOICES}")
+        raise MissingKeyError(f"{name} {fault}, {needed_by}. {advice}")
     if not (key.isascii() and key.isprintable()):
         raise SetupError(
             f"{name}, {needed_by}, holds a line break, a control character or a letter outside "

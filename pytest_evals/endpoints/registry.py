@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..nearest import did_you_mean
 from .endpoint import Endpoint
-from .nearest import did_you_mean
 from .row import endpoint_of, rows_of
 
 FILE_NAME = "endpoints.toml"

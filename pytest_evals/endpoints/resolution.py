@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SetupError
+from ..nearest import did_you_mean
 from .endpoint import Endpoint
 from .keys import NO_KEY, is_key_variable
-from .nearest import did_you_mean
 from .providers import DEFAULT_MODEL, DEFAULT_PROVIDER, PROVIDERS, Provider
 from .registry import Registry, load_registry
 from .secrets import is_secret_header

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..nearest import did_you_mean
 from .endpoint import CLIENT_TYPES, DEFAULT_CLIENT_TYPE, Endpoint, ServeCommand
 from .keys import NO_KEY, is_key_variable
-from .nearest import did_you_mean
 from .urls import PORT, is_loopback, public_url, url_problem
 
 # The keys of a row, each with the longer name that verifiers also knows it by.

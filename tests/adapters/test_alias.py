@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import pytest_evals
-from pytest_evals.adapters import names
+from pytest_evals import names
 from pytest_evals.adapters.alias import AliasModule, VerifiersAlias, is_imported
 from tests.adapters.conftest import HAS_REAL
 
@@ -108,14 +108,21 @@ def test_what_only_the_package_has(alias: VerifiersAlias, name: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "says"),
     [
-        ("import verifiers.envs.sandbox_env", r"verifiers\.envs\.sandbox_env .*The package has it"),
-        ("from verifiers.envs.sandbox_env import SandboxEnv", r"The package has it"),
-        ("from verifiers.envs.experimental.mcp_env import MCPEnv", r"The package has it"),
+        (
+            "import verifiers.envs.sandbox_env",
+            r"verifiers\.envs\.sandbox_env .*has it: pip",
+        ),
+        ("from verifiers.envs.sandbox_env import SandboxEnv", r"The package verifiers has it"),
+        ("from verifiers.envs.experimental.mcp_env import MCPEnv", r"The package verifiers has it"),
         ("import verifiers.v1 as vf", r"verifiers\.v1 belongs to tasksets"),
         ("from verifiers import Taskset", r"verifiers\.Taskset belongs to tasksets"),
         ("from verifiers.types import Novelty", r"verifiers\.types\.Novelty is not provided"),
         ("from verifiers.utils import novelties", r"verifiers\.utils\.novelties is not provided"),
-        ("import verifiers.novelties", r"verifiers\.novelties .*If a release from 0\.1\.11"),
+        (
+            "import verifiers.novelties",
+            r"verifiers\.novelties .*If a release of verifiers",
+        ),
+        ("from verifiers import SingelTurnEnv", r"did you mean 'SingleTurnEnv'\?\)\. If a release"),
         ("import verifiers.legacy.novelties", r"verifiers\.novelties is not provided"),
     ],
 )

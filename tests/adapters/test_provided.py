@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_evals.adapters import logs, names, types
+from pytest_evals import names
+from pytest_evals.adapters import logs, types
 from pytest_evals.adapters.calls import maybe_await, maybe_call_with_named_args
 from pytest_evals.adapters.conversations import (
     concat_messages,
@@ -82,7 +83,7 @@ def test_log_levels() -> None:
     before = logger.level
     logs.setup_logging(None)
     with logs.log_level("debug"), logs.quiet_verifiers():
-        assert logger.level == logging.WARNING
+        assert logger.level == logging.getLogger("pytest_evals").level == logging.WARNING
     with logs.log_level(logging.ERROR):
         assert logger.level == logging.ERROR
     assert logger.level == before
