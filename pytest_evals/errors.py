@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 _LONGEST_LINE = 10_000
+
+# What libraries raise when a service did not answer as it should: package and class.
+_OF_SERVICES: Final = frozenset(
+    {
+        ("openai", "APIError"),
+        ("anthropic", "APIError"),
+        ("aiohttp", "ClientError"),
+        ("httpx", "HTTPError"),
+        ("httpx2", "HTTPError"),
+        ("requests", "RequestException"),
+        ("urllib3", "HTTPError"),
+        ("urllib", "URLError"),
+        ("http", "HTTPException"),
+        ("socket", "gaierror"),
+    }
+)
+_NETWORK_PACKAGES: Final = frozenset({"aiohttp", "httpx", "httpx2", "httpcore", "httpcore2"})
 
 Outcome: TypeAlias = Literal["unmeasured", "broken"]
 
@@ -73,25 +91,68 @@ class JudgeError(InfraError):
 class RewardError(Error):
     """A reward function raised, or returned something that is not a finite number.
 
-    The exception of the user's code is its `__cause__` when there is one.
+    The exception of the user's code is its `__cause__` when there is one. `may_be_zero` says
+    whether the score is 0.0 where an eval asks for that: not if the function could not run at all.
     """
 
-    def __init__(self, function: str, reason: str) -> None:
+    def __init__(self, function: str, reason: str, *, may_be_zero: bool = True) -> None:
         super().__init__(f"reward function {function!r} {reason}")
         self.function = function
         self.reason = reason
+        self.may_be_zero = may_be_zero
 
 
 def outcome_of(error: BaseException) -> Outcome:
     """Say what a rollout that ended in `error` is.
 
     Unmeasured: the provider, the network, a sandbox or a judge failed; nothing was learned about
-    the model. Broken: the code of the environment or of a reward function raised; a bug. A reward
-    function or a tool that only passes on such a failure leaves the rollout unmeasured.
+    the model. Broken: the code of the environment or of a reward function raised; a bug. Code that
+    only passes on such a failure, or trips over it, leaves the rollout unmeasured.
     """
-    if isinstance(error, RewardError | ToolError) and error.__cause__ is not None:
-        return outcome_of(error.__cause__)
-    return "unmeasured" if isinstance(error, ModelError | InfraError) else "broken"
+    return "unmeasured" if any(map(is_outage, causes_of(error))) else "broken"
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether `error` itself says that a service failed, not the code that raised it.
+
+    That is a `ModelError`, an `InfraError`, a `ConnectionError`, what the usual libraries for HTTP
+    and for APIs raise, and a `TimeoutError` that one of them raised. Those are told by name:
+    importing the packages to ask takes a second.
+    """
+    if isinstance(error, ModelError | InfraError | ConnectionError):
+        return True
+    if type(error) is TimeoutError:
+        return _raised_in(error) in _NETWORK_PACKAGES
+    return any(
+        (kind.__module__.partition(".")[0], kind.__name__) in _OF_SERVICES
+        for kind in type(error).__mro__
+    )
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and all that led to it: causes, contexts, the members of groups."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        waiting.append(cause.__cause__)
+        if not cause.__suppress_context__:
+            waiting.append(cause.__context__)
+        if isinstance(cause, BaseExceptionGroup):
+            waiting += cause.exceptions
+
+
+def _raised_in(error: BaseException) -> str:
+    """Return the package whose code raised an exception; "" for one that nobody raised."""
+    step, name = error.__traceback__, ""
+    while step is not None:
+        name = step.tb_frame.f_globals.get("__name__") or ""
+        step = step.tb_next
+    return name.partition(".")[0]
 
 
 def one_line(error: BaseException) -> str:

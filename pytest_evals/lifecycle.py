@@ -11,6 +11,9 @@ Mark: TypeAlias = Literal["stop", "cleanup", "teardown"]
 Handler: TypeAlias = Callable[..., Any]
 _F = TypeVar("_F", bound=Handler)
 
+# How long a cleanup method of an environment may take, or those of a rubric together.
+CLEANUP_SECONDS = 60.0
+
 
 @overload
 def stop(func: _F, priority: int = 0) -> _F: ...
@@ -76,6 +79,13 @@ async def call_handler(handler: Handler, available: Mapping[str, Any]) -> Any:
     else:
         arguments = {p.name: available[p.name] for p in parameters if p.name in available}
     return await maybe_await(handler(**arguments))
+
+
+def as_awaitable(value: Any) -> Awaitable[Any]:
+    """Return what a hook, sync or async, returned as something to await."""
+    if type(value) is CoroutineType:
+        return value
+    return maybe_await(value)
 
 
 async def maybe_await(value: Awaitable[Any] | Any) -> Any:

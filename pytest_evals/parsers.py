@@ -13,6 +13,9 @@ from typing import Any, TypeAlias
 
 from .messages import Message, Messages, text_of
 
+# `parsers.parser` and the other modules that verifiers has below it are found through `names`.
+__path__: list[str] = []
+
 Completion: TypeAlias = Sequence[Mapping[str, Any]] | str | None
 Extract: TypeAlias = Callable[[str], Any]
 

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from .messages import Messages, Response, Usage
 from .records import Record
@@ -145,6 +145,35 @@ class State(dict[str, Any]):
         return super().__contains__(key) or (
             key in INPUT_FIELDS and key in (super().get("input") or ())
         )
+
+    def __delitem__(self, key: str) -> None:
+        if super().__contains__(key) or key not in self:
+            super().__delitem__(key)
+        else:
+            del super().__getitem__("input")[key]
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Return the value of `key`, forwarded like `state[key]`, after setting an absent one."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, *given: Any, **more: Any) -> None:
+        """Set keys, each forwarded like `state[key] = ...`."""
+        for key, value in dict(*given, **more).items():
+            self[key] = value
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """Remove `key`, forwarded like `state[key]`, and return what it held, or `default`."""
+        if key not in self:
+            return super().pop(key, *default)
+        value = self[key]
+        del self[key]
+        return value
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of `key`, forwarded like `state[key]`, or `default`."""

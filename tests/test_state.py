@@ -100,3 +100,40 @@ def test_rewards_of_steps_add_up() -> None:
 
     assert [one["reward"] for one in rollout.trajectory] == [1.0, 0.75]
     assert rollout.total_step_reward() == 1.75
+
+
+def test_all_ways_to_set_a_column_reach_the_input() -> None:
+    rollout = state()
+
+    assert rollout.setdefault("info", {}) == {"n": 1}
+    rollout.update({"answer": "b"}, info={"n": 2})
+    rollout |= {"example_id": 8, "own": 1}
+    rollout.update([("own", 2)])
+
+    assert {**rollout["input"]} == {"prompt": [], "answer": "b", "info": {"n": 2}, "example_id": 8}
+    assert rollout["own"] == 2
+    assert isinstance(rollout, State)
+    assert not {"answer", "info", "example_id"} & set(rollout.keys())
+
+
+def test_setdefault_sets_what_is_absent() -> None:
+    rollout = new_state({"example_id": 1}, client=None, model="m", sampling_args={})
+
+    assert rollout.setdefault("info", {"x": 1}) is rollout["info"]
+    assert rollout.setdefault("tries", 0) == rollout["tries"] == 0
+    assert rollout.setdefault("error", "unused") is None
+
+
+def test_pop_and_del_take_a_column_out_of_the_input() -> None:
+    rollout = state(board="x")
+
+    assert rollout.pop("answer") == "a"
+    del rollout["info"]
+    assert rollout.pop("info", "none") == "none"
+    assert rollout.pop("model") == "m"
+    assert set(rollout["input"]) == {"prompt", "example_id", "board"}
+    for absent in ("answer", "nothing"):
+        with pytest.raises(KeyError, match=absent):
+            rollout.pop(absent)
+        with pytest.raises(KeyError, match=absent):
+            del rollout[absent]

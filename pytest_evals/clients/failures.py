@@ -154,4 +154,4 @@ def _network_words(error: Exception, target: Target) -> str:
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__  # not the context: that may be anything around the request

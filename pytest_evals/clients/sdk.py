@@ -9,28 +9,16 @@ from typing import Any
 
 from ..endpoints.secrets import Secrets
 from ..endpoints.urls import public_url
-from ..errors import InvalidModelResponseError, ModelError
+from ..errors import InvalidModelResponseError, ModelError, is_outage
 from ..messages import AssistantMessage
 from .target import Target
 
-_PACKAGES = frozenset({"openai", "anthropic"})
 _QUOTED = 300
 
 
 def is_sdk(client: Any) -> bool:
     """Whether `client` has the `chat.completions.create` of the openai package."""
     return hasattr(getattr(getattr(client, "chat", None), "completions", None), "create")
-
-
-def is_api_error(error: BaseException) -> bool:
-    """Whether an SDK raised `error` because the server did not answer as it should.
-
-    Told by name: importing the packages to ask takes a second.
-    """
-    return any(
-        kind.__name__ == "APIError" and kind.__module__.partition(".")[0] in _PACKAGES
-        for kind in type(error).__mro__
-    )
 
 
 def sdk_url(sdk: Any) -> str:
@@ -64,7 +52,7 @@ async def ask_sdk(
             if inspect.isawaitable(reply):
                 reply = await reply
     except Exception as error:
-        if is_api_error(error):
+        if is_outage(error):
             raise _failed(sdk, error) from error
         raise
     choices = getattr(reply, "choices", None)

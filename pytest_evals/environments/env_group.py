@@ -97,6 +97,14 @@ class EnvGroup(Environment):
         member, inner, _ = self._member_of(example)
         return member.rubric_of(inner)
 
+    def show_to_rubric(self, state: State) -> None:
+        """Take the route out of a rollout: reward functions of a member do not know the group."""
+        if isinstance(state.get("info"), dict):
+            member, inner, _ = self._member_of(state["input"])
+            state["info"] = inner["info"]
+            if isinstance(member, EnvGroup):
+                member.show_to_rubric(state)
+
     def parser_of(self, example: Mapping[str, Any]) -> Parser:
         """Return the parser of the example's member."""
         member, inner, _ = self._member_of(example)
@@ -125,6 +133,11 @@ class EnvGroup(Environment):
         super().set_concurrency(concurrency)
         for member in self.envs:
             member.set_concurrency(concurrency)
+
+    def set_timeout_seconds(self, timeout_seconds: float | None) -> None:
+        """Limit the set-up and turns of a rollout, in every member."""
+        for member in self.envs:
+            member.set_kwargs(timeout_seconds=timeout_seconds)
 
     def set_score_rollouts(self, score_rollouts: bool) -> None:
         """Say whether rollouts are scored, for every member as well."""

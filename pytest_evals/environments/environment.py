@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 
 from ..clients.client import Client
 from ..errors import Error, SetupError
-from ..lifecycle import Handler, maybe_await
+from ..lifecycle import CLEANUP_SECONDS, Handler, maybe_await
 from ..messages import Messages, Response, Tool, Usage
 from ..parsers import Parser
 from ..rubrics.rubric import Rubric
 from ..state import State
 from . import evaluation
 from .beginning import begin
+from .checking import misspelt
 from .dataset import DatasetSource, Example, Examples, read_examples
 from .executors import scale_executors
 from .handlers import BoundHandler, StopCheck, call_all, handlers_of, stop_checks_of
@@ -50,6 +51,7 @@ class Environment(ABC):
     Attributes:
         dataset, eval_dataset: the examples; None when not given or not yet read.
         concurrency: what `set_concurrency` was told; None before that.
+        setup_warnings: what is probably not meant, a line each: a misspelt argument.
 
     Raises:
         SetupError: no dataset was given, one has a row that cannot be an example, or one of the
@@ -114,6 +116,7 @@ class Environment(ABC):
         self._cleanup_handlers: list[BoundHandler] | None = None
         for name, value in kwargs.items():
             setattr(self, name, value)
+        self.setup_warnings = misspelt(self, kwargs) if kwargs else []
         if dataset is not None and not callable(dataset):
             self.build_dataset()
         if eval_dataset is not None and not callable(eval_dataset):
@@ -235,11 +238,14 @@ class Environment(ABC):
     async def cleanup(self, state: State) -> None:
         """Call the cleanup handlers, each also when another one raised.
 
-        An `errors.Error` becomes the state's, unless it has one; anything else is raised.
+        An `errors.Error` becomes the state's, unless it has one; anything else is raised. One that
+        takes longer than 60 s is ended by an `InfraError`: what it should have noted for the
+        rewards is not there.
         """
         if self._cleanup_handlers is None:
             self._cleanup_handlers = handlers_of(self, "cleanup")
-        failure = await call_all(self._cleanup_handlers, {"state": state, "env": self})
+        offered = {"state": state, "env": self, "task": state.get("task")}
+        failure = await call_all(self._cleanup_handlers, offered, CLEANUP_SECONDS)
         if failure is None:
             return
         if not isinstance(failure, Error):
@@ -277,8 +283,8 @@ class Environment(ABC):
     ) -> State:
         """Roll `model` out once on `input` and return the state, complete but not scored.
 
-        An `errors.Error` ends up in `state["error"]`; anything else that is raised is a bug in
-        the environment and propagates.
+        What goes wrong ends up in `state["error"]`: an `errors.Error` says what it is, anything
+        else is a bug of the environment. What is raised leaves the rollout broken, without a word.
         """
 
     def set_kwargs(self, **kwargs: Any) -> None:
@@ -294,6 +300,19 @@ class Environment(ABC):
         """Expect this many rollouts at once: resizes the executors of `executors`."""
         self.concurrency = concurrency
         scale_executors(concurrency)
+
+    def set_timeout_seconds(self, timeout_seconds: float | None) -> None:
+        """Limit the set-up and turns of a rollout.
+
+        Raises:
+            SetupError: the environment has no attribute `timeout_seconds` that its `rollout` obeys.
+        """
+        if not hasattr(self, "timeout_seconds"):
+            raise SetupError(
+                f"{type(self).__name__} has a rollout() of its own and no attribute timeout_seconds"
+                " for it to obey: it takes no timeout"
+            )
+        self.timeout_seconds = timeout_seconds
 
     def set_score_rollouts(self, score_rollouts: bool) -> None:
         """Say whether rollouts are scored."""

@@ -7,6 +7,7 @@ rollout that fails is a row like any other, with its `error` and `state`; nothin
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -14,11 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ..errors import SetupError
+from .checking import check_parameters, warnings_of
 from .given_client import GivenClient, client_from
 from .script_run import ScriptRun, in_memory_only, open_folder
 
 if TYPE_CHECKING:
+    from ..rubrics.rubric import Rubric
     from .environment import Environment
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _CLOSE_SECONDS = 5.0
@@ -111,11 +116,12 @@ async def generate(
         metadata.json, with `date` and `path_to_save` (None when nothing was saved).
 
     Raises:
-        SetupError: there are no inputs, one is no example, or the client or the folder cannot be
-            used.
+        SetupError: there are no inputs, one is no example, a reward function asks for what nothing
+            provides, or the client or the folder cannot be used.
         OSError: the results cannot be written.
     """
     groups = _groups_of(inputs)
+    _check_rubrics(environment, [group[0] for group in groups])
     is_kept = save_results or results_path is not None
     path = None if results_path is None else Path(results_path)
     async with _given(client, model) as given:
@@ -209,6 +215,22 @@ def _groups_of(inputs: Any) -> list[list[Mapping[str, Any]]]:
     return list(groups.values())
 
 
+def _check_rubrics(environment: Environment, examples: Rows) -> None:
+    """Refuse what would be found out only after the model was paid; log what is odd."""
+    rubrics: dict[int, Rubric] = {}
+    samples: dict[tuple[int, frozenset[str]], Mapping[str, Any]] = {}
+    for example in examples:
+        rubric = environment.rubric_of(example)
+        rubrics[id(rubric)] = rubric
+        samples.setdefault((id(rubric), frozenset(example)), example)
+    if environment.score_rollouts:
+        name = environment.env_id or type(environment).__name__
+        for (rubric_id, _), example in samples.items():
+            check_parameters(name, rubrics[rubric_id], example)
+    for warning in warnings_of(environment, rubrics.values()):
+        logger.warning("%s", warning)
+
+
 @asynccontextmanager
 async def _given(client: Any, model: str) -> AsyncIterator[GivenClient]:
     given = client_from(client, model)
@@ -221,9 +243,7 @@ async def _given(client: Any, model: str) -> AsyncIterator[GivenClient]:
 
 def _wait_for(environment: Environment, work: Coroutine[Any, Any, _T]) -> _T:
     threads = environment.concurrency
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _is_on_a_loop():
         with asyncio.Runner() as runner:
             if threads is not None:
                 runner.get_loop().set_default_executor(ThreadPoolExecutor(threads))
@@ -237,6 +257,14 @@ def _wait_for(environment: Environment, work: Coroutine[Any, Any, _T]) -> _T:
         return thread.run(work)
     finally:  # Ctrl-C comes through here: what is in flight is cancelled
         thread.close(_nothing, _CLOSE_SECONDS)
+
+
+def _is_on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _nothing() -> None:

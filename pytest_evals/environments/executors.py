@@ -25,11 +25,6 @@ def register_executor(name: str, executor: Executor, scaling_fn: Scaling | None 
         _resize(executor, (scaling_fn or _one_each)(_concurrency))
 
 
-def unregister_executor(name: str) -> None:
-    """Forget a pool; it is not shut down."""
-    _registered.pop(name, None)
-
-
 def scale_executors(concurrency: int) -> None:
     """Resize every registered pool for this many rollouts in flight."""
     global _concurrency

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Headers that the openai package writes by itself; ours go in their place.
 _OF_THE_SDK = frozenset({"accept", "content-type", "user-agent", "authorization"})
+_WITHOUT_KEY = 'Set it, or give another api_key_var: "EMPTY" for a server without keys.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def client_from(given: Any, model: str) -> GivenClient:
         endpoint, key = _of_sdk(given, model), getattr(given, "api_key", None) or None
     elif hasattr(given, "api_base_url") and hasattr(given, "api_key_var"):
         endpoint = _of_config(given, model)
-        key = read_key(endpoint)
+        key = read_key(endpoint, advice=_WITHOUT_KEY)
     else:
         raise SetupError(
             f"client is {type(given).__name__}; give a Client, a ClientConfig (api_base_url, "

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..errors import one_line
+from ..errors import InfraError, one_line
 from ..lifecycle import Handler, Mark, marked_methods, maybe_await
 
 # Says whether a rollout is over, or returns an awaitable that does.
@@ -27,11 +27,13 @@ class BoundHandler:
         name: the method's.
         method: what is called.
         takes: its parameters; None when it takes everything.
+        is_ours: this package wrote it, so it needs no limit, which takes longer to set up.
     """
 
     name: str
     method: Handler
     takes: tuple[str, ...] | None
+    is_ours: bool = False
 
     def __call__(self, offered: Mapping[str, Any]) -> Any:
         """Call the method with those of the arguments that it takes; may return an awaitable."""
@@ -49,7 +51,8 @@ def _bound(method: Handler) -> BoundHandler:
     parameters = inspect.signature(method).parameters.values()
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     names = tuple(parameter.name for parameter in parameters)
-    return BoundHandler(method.__name__, method, None if takes_all else names)
+    is_ours = method.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return BoundHandler(method.__name__, method, None if takes_all else names, is_ours)
 
 
 def stop_checks_of(
@@ -72,13 +75,18 @@ def stop_checks_of(
 
 
 def _ask(handler: BoundHandler, owner: object, state: Any) -> Any:
-    return handler({"state": state, "env": owner})
+    return handler({"state": state, "env": owner, "task": state.get("task")})
 
 
 async def call_all(
-    handlers: Iterable[BoundHandler], offered: Mapping[str, Any]
+    handlers: Iterable[BoundHandler], offered: Mapping[str, Any], seconds: float | None = None
 ) -> BaseException | None:
     """Call every handler, also after one that raised.
+
+    Args:
+        handlers: in their order.
+        offered: arguments, by name.
+        seconds: that each may take, else it ends in an `InfraError`; None for no limit.
 
     Returns:
         The first exception, with a note for each that followed; None as a rule.
@@ -87,11 +95,25 @@ async def call_all(
     for handler in handlers:
         try:
             returned = handler(offered)
-            if returned is not None:
+            if returned is None:
+                continue
+            if seconds is None or handler.is_ours:
                 await maybe_await(returned)
+            else:
+                await _in_time(handler.name, returned, seconds)
         except FAILURES as error:
             first = error if first is None else noted(first, error, handler.name)
     return first
+
+
+async def _in_time(name: str, returned: Any, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            await maybe_await(returned)
+    except TimeoutError as error:
+        if limit.expired():
+            raise InfraError(f"{name}() did not end within {seconds:.0f} s") from error
+        raise
 
 
 def noted(first: BaseException, later: BaseException, name: str) -> BaseException:

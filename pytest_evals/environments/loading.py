@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from ..errors import EnvironmentLoadError, MissingKeyError, SetupError, one_line
 from .environment import Environment
-from .location import LOADER, EnvironmentLocation, find_environment, search_paths
+from .location import LOADER, EnvironmentLocation, find_environment, neighbourhood, search_paths
 
 _PASS_ON = (KeyboardInterrupt, GeneratorExit, MissingKeyError)
 
@@ -62,7 +62,8 @@ def load_environment(env_id: str, location: EnvironmentLocation, /, **env_args: 
 def load_by_id(env_id: str, **env_args: Any) -> Environment:
     """Load the environment `env_id` for use in a script or a notebook.
 
-    It is looked for as an installed module, in `./environments` and in the current folder.
+    It is looked for as an installed module, in `./environments`, in the current folder, and beside
+    the local environments that were loaded before.
 
     Args:
         env_id: `my-env` or `owner/my-env`.
@@ -72,7 +73,9 @@ def load_by_id(env_id: str, **env_args: Any) -> Environment:
         MissingKeyError: the environment needs a key that is not set.
         EnvironmentLoadError: it was not found, or did not load.
     """
-    location = find_environment(env_id, env_dir=Path("environments"), config_dir=Path())
+    location = find_environment(
+        env_id, env_dir=Path("environments"), config_dir=Path(), neighbours=neighbourhood()
+    )
     return load_environment(env_id, location, **env_args)
 
 
@@ -103,8 +106,6 @@ def _import(label: str, location: EnvironmentLocation) -> ModuleType:
         hint = ""
         if isinstance(error, ModuleNotFoundError) and location.search_path is not None:
             hint = "; is everything the environment depends on installed?"
-            if (error.name or "").partition(".")[0] == "verifiers":
-                hint = "; write `import pytest_evals as vf` in its place"
         _fail(label, "", error, hint)
 
 
@@ -112,7 +113,7 @@ def _import_local(module: str, search_path: str) -> ModuleType:
     # By its own spec: on sys.path another module of this name might come first.
     if search_path not in sys.path:
         sys.path.insert(0, search_path)
-        search_paths.add(search_path)
+        search_paths[search_path] = None
     importlib.invalidate_caches()
     spec = importlib.machinery.PathFinder.find_spec(module, [search_path])
     if spec is None or spec.loader is None:

@@ -10,7 +10,7 @@ import re
 import sys
 import tomllib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +21,8 @@ LOADER: Final = "load_environment"
 _TEST_FILE: Final = re.compile(r"test_.*|.*_test|conftest")
 
 # Folders put on sys.path for local environments. What is found through them is not installed:
-# otherwise the answer would depend on what was loaded before.
-search_paths: Final[set[str]] = set()
+# otherwise the answer would depend on what was loaded before. In the order they were put there.
+search_paths: Final[dict[str, None]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,9 @@ class EnvironmentLocation:
     search_path: Path | None
 
 
-def find_environment(env_id: str, *, env_dir: Path, config_dir: Path | None) -> EnvironmentLocation:
+def find_environment(
+    env_id: str, *, env_dir: Path, config_dir: Path | None, neighbours: Sequence[Path] = ()
+) -> EnvironmentLocation:
     """Return where the environment `env_id` is.
 
     Looks, in this order, for an installed module, in `env_dir` and beside the config file, and
@@ -51,6 +53,7 @@ def find_environment(env_id: str, *, env_dir: Path, config_dir: Path | None) -> 
         env_id: `my-env` or `owner/my-env`; the module is the last part, with `_` for `-`.
         env_dir: the folder of environments.
         config_dir: the folder of the config file, if there is one.
+        neighbours: further folders, for when it is nowhere else.
 
     Raises:
         EnvironmentLoadError: the id names no module, or none of the places holds one; names them.
@@ -62,7 +65,7 @@ def find_environment(env_id: str, *, env_dir: Path, config_dir: Path | None) -> 
         if installed.path is not None and holds_environment(installed.path):
             return installed
         without_loader.append(f"module {module} ({installed.path or 'built in'})")
-    roots = [env_dir] if config_dir in (None, env_dir) else [env_dir, config_dir]
+    roots = list(dict.fromkeys([env_dir, config_dir or env_dir, *neighbours]))
     for root in roots:
         for candidate, search_path in _forms(root, module):
             if not candidate.is_file():
@@ -77,6 +80,15 @@ def find_environment(env_id: str, *, env_dir: Path, config_dir: Path | None) -> 
         f"{' and '.join(str(root) for root in roots)}{_did_you_mean(module, roots)}."
         " Install it, or put it there"
     )
+
+
+def neighbourhood() -> list[Path]:
+    """Return the folders in which environments lie beside those that were loaded locally."""
+    folders: dict[Path, None] = {}
+    for search_path in map(Path, search_paths):
+        project = search_path.parent if search_path.name == "src" else search_path
+        folders |= {search_path: None, project.parent: None}
+    return list(folders)
 
 
 def _did_you_mean(module: str, roots: list[Path]) -> str:

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Mapping
+from typing import Any, ClassVar
 
 from ..clients.client import Client
-from ..errors import Error, OverlongPromptError
-from ..lifecycle import cleanup, stop
+from ..errors import Error
+from ..lifecycle import as_awaitable, cleanup, stop
 from ..messages import Messages, Response
+from ..rubrics.slowness import timed_call
 from ..state import Span, State, TrajectoryStep
 from .dataset import Example
+from .ending import NO_LIMIT, Limit, end_with, kept, said_so_far
 from .environment import Environment
 from .handlers import FAILURES, noted
 from .hook_messages import checked_messages
-
-
-class _NoLimit(contextlib.nullcontext[None]):
-    """In place of an `asyncio.Timeout` that never ends, which takes longer to set up."""
-
-    def expired(self) -> bool:
-        return False
-
-
-Limit: TypeAlias = asyncio.Timeout | _NoLimit
-
-_NO_LIMIT = _NoLimit()
+from .turn_monitor import MultiTurnMonitorRubric, num_turns
 
 
 class MultiTurnEnv(Environment):
@@ -42,18 +32,31 @@ class MultiTurnEnv(Environment):
     `stop_condition`. Those that are there: `has_error`, `has_final_env_response`,
     `max_total_completion_tokens_reached`, `max_turns_reached`, `prompt_too_long`.
 
-    What a hook raises: an `errors.Error` ends the rollout with `state["error"]`;
-    `OverlongPromptError` ends it as `prompt_too_long`, without an error; anything else is a bug and
-    propagates, after the cleanup. When `timeout_seconds` have passed, the rollout ends as
-    `timeout_reached`, is no error, and is scored on what there is.
+    Hooks may be sync or async. What one raises ends the rollout and becomes `state["error"]`: an
+    `errors.Error` says what it is, anything else is a bug; what was said until then is kept.
+    `OverlongPromptError` ends it as `prompt_too_long`, without an error. When `timeout_seconds`
+    have passed, the rollout ends as `timeout_reached`, is no error, and is scored on what there is.
+    `state["slow_calls"]` names the hooks and tools that kept the event loop busy for more than 0.1
+    s in one go, with the seconds; it is absent when there is nothing to say.
 
-    The metric `num_turns` is added to the rubric.
+    The metric `num_turns` is added, unless the rubric has one of that name.
 
     Args:
         max_turns: model calls in a rollout; 0 or less for no limit.
         timeout_seconds: limit on set-up and turns together; None for none.
         **kwargs: arguments of `Environment`.
     """
+
+    # Which of its hooks a subclass brought: those are timed.
+    _own_hooks: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._own_hooks = frozenset(
+            name
+            for name in ("setup_state", "get_prompt_messages")
+            if getattr(cls, name) is not getattr(MultiTurnEnv, name)
+        )
 
     def __init__(
         self, max_turns: int = -1, timeout_seconds: float | None = None, **kwargs: Any
@@ -62,8 +65,9 @@ class MultiTurnEnv(Environment):
         super().__init__(**kwargs)
         self.max_turns = max_turns
         self.timeout_seconds = timeout_seconds
-        if num_turns not in self.rubric.functions:  # the rubric of another environment
-            self.rubric.add_metric(num_turns)
+        # Not where the user counts them, or a group of rubrics is also another environment's.
+        if num_turns.__name__ not in self.rubric.metric_names:
+            self.add_rubric(MultiTurnMonitorRubric())
 
     def set_max_total_completion_tokens(self, max_total_completion_tokens: int) -> None:
         """End a rollout once the model has written this many tokens; 0 or less for no limit."""
@@ -92,7 +96,8 @@ class MultiTurnEnv(Environment):
             return list(state["prompt"])
         last = state["trajectory"][-1]
         messages = [*last["prompt"], *last["completion"]]
-        answer = await self.env_response(messages, state)
+        what = f"env_response of {type(self).__name__}"
+        answer = await timed_call(state, what, self.env_response, messages, state)
         if state.get("final_env_response") is not None:
             return messages  # there is no next turn; some return nothing then
         return [*messages, *checked_messages(answer, "the result of env_response()", self)]
@@ -102,15 +107,11 @@ class MultiTurnEnv(Environment):
 
         Override together with `get_prompt_messages`.
         """
-        if not state["trajectory"]:
-            state["completion"] = []
-            return
-        last = state["trajectory"][-1]
-        conversation = [*last["prompt"], *last["completion"]]
+        completion = said_so_far(state)
         final = state.get("final_env_response")
-        if final:
-            conversation += checked_messages(final, "state['final_env_response']", self)
-        state["completion"] = conversation[len(state["prompt"]) :]
+        if final and state["trajectory"]:
+            completion += checked_messages(final, "state['final_env_response']", self)
+        state["completion"] = completion
 
     async def add_trajectory_step(self, state: State, trajectory_step: TrajectoryStep) -> None:
         """Append a turn; override to give it a reward or anything else of its own."""
@@ -127,7 +128,7 @@ class MultiTurnEnv(Environment):
             is_truncated=response.is_truncated,
             trajectory_id=state["trajectory_id"],
         )
-        await self.add_trajectory_step(state, step)
+        await as_awaitable(self.add_trajectory_step(state, step))
 
     @stop(priority=100)
     async def has_error(self, state: State, **kwargs: Any) -> bool:
@@ -158,7 +159,7 @@ class MultiTurnEnv(Environment):
     async def render_state(self, state: State) -> None:
         """Note the end of generation and render the completion, before other handlers see it."""
         state["timing"].generation.end = time.time()
-        await self.render_completion(state)
+        await as_awaitable(self.render_completion(state))
 
     def mark_timed_out(self, state: State) -> None:
         """End a rollout that has used up its time."""
@@ -172,10 +173,15 @@ class MultiTurnEnv(Environment):
         model: str,
         sampling_args: Mapping[str, Any] | None = None,
     ) -> State:
-        """Roll `model` out once on `input` and return the state, complete but not scored."""
+        """Roll `model` out once on `input` and return the state, complete but not scored.
+
+        Raises:
+            BaseException: what is no `Exception`: a cancellation, `SystemExit`; and what the code
+                of the environment raised after it spoiled the state. The cleanup is done by then.
+        """
         state = await self.init_state(input, client, model, sampling_args)
         seconds = self.timeout_seconds
-        limit = _NO_LIMIT if seconds is None else asyncio.timeout(seconds)
+        limit = NO_LIMIT if seconds is None else asyncio.timeout(seconds)
         try:
             try:
                 async with limit:
@@ -190,8 +196,14 @@ class MultiTurnEnv(Environment):
             raise
         except BaseException as error:
             await self._clean_up_after(error, state)
-            raise
-        await self.cleanup(state)
+            if not kept(state, error):
+                raise
+            return state
+        try:
+            await self.cleanup(state)
+        except Exception as error:
+            if not kept(state, error):
+                raise
         return state
 
     async def _clean_up_after(self, error: BaseException, state: State) -> None:
@@ -204,9 +216,12 @@ class MultiTurnEnv(Environment):
         timing = state["timing"]
         timing.generation.start = timing.setup.start = time.time()
         try:
-            returned = await self.setup_state(state)
+            if "setup_state" in self._own_hooks:
+                returned = await self._timed("setup_state", state)
+            else:
+                returned = await self.setup_state(state)
         except Error as error:
-            _end_with(state, error, limit)
+            end_with(state, error, limit)
             return state
         finally:
             timing.setup.end = time.time()
@@ -223,14 +238,14 @@ class MultiTurnEnv(Environment):
             try:
                 await self._take_turn(state)
             except Error as error:
-                _end_with(state, error, limit)
+                end_with(state, error, limit)
 
     async def _is_over(self, state: State, limit: Limit) -> bool:
         try:
             return await self.is_completed(state)
         except Error as error:
             # Not left to the conditions: the same one would raise again, for ever.
-            _end_with(state, error, limit)
+            end_with(state, error, limit)
             state.stop("prompt_too_long" if _prompt_too_long(self, state) else "has_error")
             return True
 
@@ -239,7 +254,10 @@ class MultiTurnEnv(Environment):
         is_first = not state["trajectory"]
         start = time.time()
         try:
-            given = await self.get_prompt_messages(state)
+            if "get_prompt_messages" in self._own_hooks:
+                given = await self._timed("get_prompt_messages", state)
+            else:
+                given = await self.get_prompt_messages(state)
         finally:
             if not is_first:  # before the first turn the environment has nothing to say
                 timing.env.spans.append(Span(start, time.time()))
@@ -253,19 +271,8 @@ class MultiTurnEnv(Environment):
             timing.model.spans.append(Span(start, time.time()))
         await self.add_model_response(state, prompt, response)
 
-
-def num_turns(state: State) -> int:
-    """Count the model calls of a rollout."""
-    return len(state["trajectory"])
-
-
-def _end_with(state: State, error: Error, limit: Limit) -> None:
-    if limit.expired():
-        return  # what the code of the environment made of the cancellation
-    if isinstance(error, OverlongPromptError):
-        state["prompt_too_long"] = state["is_truncated"] = True
-    else:
-        state["error"] = error
+    def _timed(self, name: str, state: State) -> Awaitable[Any]:
+        return timed_call(state, f"{name} of {type(self).__name__}", getattr(self, name), state)
 
 
 # The stop conditions of every environment, asked before each turn: as plain functions, and past

@@ -60,6 +60,11 @@ class RoutingRubric(Rubric):
         """Whether a reward of any member needs all rollouts of its example."""
         return any(rubric.has_weighted_group_functions for rubric in self._members())
 
+    @property
+    def gives_rewards(self) -> bool:
+        """Whether a reward of any member can be other than 0.0."""
+        return any(rubric.gives_rewards for rubric in self._members())
+
     def add_reward_func(self, func: RewardFunc, weight: float = 1.0) -> None:
         """Add a reward function to the rubric of every member."""
         for rubric in self._members():
@@ -70,9 +75,9 @@ class RoutingRubric(Rubric):
         for rubric in self._members():
             rubric.add_class_object(name, obj)
 
-    def missing_parameters(self, example: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Return the reward functions of the example's member that cannot be called."""
-        return self._rubric_of(example).missing_parameters(example)
+    def parameter_problems(self, example: Mapping[str, Any]) -> list[str]:
+        """Say which reward functions of the example's member cannot be called."""
+        return self._rubric_of(example).parameter_problems(example)
 
     async def score_rollout(self, state: State) -> None:
         """Score a rollout with the rubric of its member; see `Rubric.score_rollout`."""

@@ -6,8 +6,8 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from ..lifecycle import maybe_await
 from ..messages import Messages
+from ..rubrics.slowness import timed_call
 from ..state import State
 from .tool_env import ToolEnv
 from .tool_schema import ToolFunction, parameter_names, tool_name
@@ -81,7 +81,7 @@ class StatefulToolEnv(ToolEnv):
     ) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         """Return the arguments that the tool is really called with; may be async.
 
-        An `errors.Error` ends the rollout; anything else that is raised is a bug and propagates.
+        What it raises ends the rollout: an `errors.Error` says what it is, anything else is a bug.
         It is not called for a tool that does not exist.
 
         Args:
@@ -104,8 +104,15 @@ class StatefulToolEnv(ToolEnv):
             return arguments  # call_tool knows what to say
         for hidden in self.skipped_args.get(name, ()):
             arguments.pop(hidden, None)
-        updated = await maybe_await(
-            self.update_tool_args(name, arguments, messages, state, **kwargs)
+        updated = await timed_call(
+            state,
+            f"update_tool_args of {type(self).__name__}",
+            self.update_tool_args,
+            name,
+            arguments,
+            messages,
+            state,
+            **kwargs,
         )
         if not isinstance(updated, dict):
             raise TypeError(

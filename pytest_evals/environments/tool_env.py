@@ -9,10 +9,12 @@ from typing import Any
 from ..errors import InfraError, ModelError, SetupError, ToolCallError, ToolParseError, one_line
 from ..lifecycle import maybe_await, stop
 from ..messages import ContentPart, Message, Messages, Tool, ToolCall, ToolMessage, as_tool_call
+from ..places import was_raised_here
 from ..rubrics.rubric import Rubric
+from ..rubrics.slowness import timed_call
 from ..state import State
 from .multi_turn import MultiTurnEnv
-from .tool_schema import ToolFunction, tool_def_of, tool_name
+from .tool_schema import ToolFunction, check_can_be_called, check_name, tool_def_of, tool_name
 
 _CONTENT_PARTS = frozenset({"text", "image_url"})
 
@@ -37,6 +39,9 @@ class ToolEnv(MultiTurnEnv):
       that is down says nothing about the model.
     - Cancellation, `KeyboardInterrupt` and `SystemExit` are passed on.
 
+    `state["eval_tool_runs"]` counts for each tool how often it ran, and what it raised that the
+    model was told of, by type: a tool that always raises looks like a weak model.
+
     The metrics `total_tool_calls` and, for each tool, `<tool>_calls` are added to the rubric with
     weight 0. They count what the model asked for, calls that failed included.
 
@@ -52,7 +57,7 @@ class ToolEnv(MultiTurnEnv):
         tool_map: the same by name.
 
     Raises:
-        SetupError: two tools have one name, or the schema of one cannot be made.
+        SetupError: two tools have one name, or a model could not be told of one, or not call it.
     """
 
     def __init__(
@@ -131,9 +136,21 @@ class ToolEnv(MultiTurnEnv):
             return self._told(error, call, ToolParseError)
         arguments = await self._prepared(call.name, arguments, messages, state, **kwargs)
         try:
-            return await self.call_tool(call.name, arguments, call.get("id", ""))
+            answer: Message = await timed_call(
+                state,
+                f"tool {call.name!r}",
+                self.call_tool,
+                call.name,
+                arguments,
+                call.get("id", ""),
+            )
+            _count(call.name, state)
+            return answer
         except Exception as error:
-            return self._told(error, call, ToolCallError)
+            message = self._told(error, call, ToolCallError)
+            if not was_raised_here(error):  # not the model's: a name or arguments that are wrong
+                _count(call.name, state, error)
+            return message
 
     async def _prepared(
         self,
@@ -159,6 +176,9 @@ class ToolEnv(MultiTurnEnv):
     def _add(self, tool: ToolFunction, hidden: Collection[str] = ()) -> None:
         definition: Tool = tool_def_of(tool, hidden)
         name = definition.name
+        check_name(name)
+        if type(self).call_tool is ToolEnv.call_tool:  # others may call in their own way
+            check_can_be_called(tool, hidden)
         if name in self.tool_map:
             raise SetupError(
                 f"{type(self).__name__}: two tools are named {name!r}; give one another __name__"
@@ -216,6 +236,14 @@ def _calls_in(completion: Messages) -> list[Mapping[str, Any]]:
         if message.get("role") == "assistant"
         for call in message.get("tool_calls") or ()
     ]
+
+
+def _count(tool: str, state: State, error: Exception | None = None) -> None:
+    runs = state.setdefault("eval_tool_runs", {}).setdefault(tool, {"calls": 0, "errors": {}})
+    runs["calls"] += 1
+    if error is not None:
+        kind = type(error).__name__
+        runs["errors"][kind] = runs["errors"].get(kind, 0) + 1
 
 
 def _arguments_of(call: ToolCall) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hints
@@ -14,6 +15,9 @@ from .strict_schema import strict_schema
 from .tool_docstring import read_docstring
 
 ToolFunction: TypeAlias = Callable[..., Any]
+
+# What OpenAI's API takes; others took it over.
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,43 @@ def tool_name(function: ToolFunction) -> str:
     if isinstance(function, functools.partial):
         return tool_name(function.func)
     return type(function).__name__
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that servers refuse in every request.
+
+    Raises:
+        SetupError: it is one.
+    """
+    if not _NAME.fullmatch(name):
+        raise SetupError(
+            f"tool {name!r}: a tool's name is 1 to 64 letters, digits, '_' and '-'; define it with"
+            " def, or set its __name__"
+        )
+
+
+def check_can_be_called(function: ToolFunction, hidden: Collection[str] = ()) -> None:
+    """Refuse a tool that cannot be called with keywords alone, as a model calls it.
+
+    Args:
+        function: the tool.
+        hidden: names of parameters that the model is not told of.
+
+    Raises:
+        SetupError: one of the others takes no keyword; names it.
+    """
+    name = tool_name(function)
+    parameters = _signature(function, name).parameters.values()
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    for parameter in parameters:
+        is_star = parameter.kind is parameter.VAR_POSITIONAL and not takes_all
+        if parameter.name not in hidden and (
+            is_star or parameter.kind is parameter.POSITIONAL_ONLY
+        ):
+            raise SetupError(
+                f"tool {name!r}: parameter {parameter.name!r} cannot be given by name, as a model's"
+                f" arguments are; {'give it a list' if is_star else 'leave out the / after it'}"
+            )
 
 
 def parameter_names(function: ToolFunction) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -32,6 +33,8 @@ class EvalSummary:
         input_tokens, output_tokens: sums over all rollouts, also those that were not scored; None
             when no server counted.
         reward_errors: mistakes in reward functions that count as a score of 0.0.
+        first_reward_errors: of each function, how many they are and the line of the first.
+        tool_errors: of each tool and type of error, how many its calls raised, in words.
         seconds: wall time of the run.
         verdict: of all gates together.
         gated: whether a gate reads the reward (`reward`, `pass@k`, `pass^k`).
@@ -59,6 +62,8 @@ class EvalSummary:
     verdict: EvalVerdict
     gated: bool
     verdicts: tuple[Verdict, ...]
+    first_reward_errors: tuple[tuple[int, str], ...] = ()
+    tool_errors: tuple[str, ...] = ()
 
     @property
     def planned(self) -> int:
@@ -103,17 +108,40 @@ def summarise(
         pass_hat_k=_by_powers_of_two(pass_hat_k, measurements),
         input_tokens=_token_sum(measurements, "input_tokens"),
         output_tokens=_token_sum(measurements, "output_tokens"),
-        reward_errors=round(sum(count or 0.0 for count in measurements.reward_errors)),
+        reward_errors=sum(map(len, measurements.reward_errors)),
         seconds=seconds,
         verdict=overall(gates, verdicts),
         gated=any(is_on_reward(gate) for gate in gates),
         verdicts=tuple(verdicts),
+        first_reward_errors=_first_reward_errors(measurements),
+        tool_errors=tuple(_tool_errors(measurements)),
     )
 
 
 def is_on_reward(gate: Gate) -> bool:
     """Whether a gate reads the eval's reward."""
     return gate.metric == "reward" or gate.metric.startswith(("pass@", "pass^"))
+
+
+def _first_reward_errors(measurements: Measurements) -> tuple[tuple[int, str], ...]:
+    lines = [line for lines in measurements.reward_errors for line in lines]
+    first: dict[str, str] = {}
+    for line in lines:
+        first.setdefault(line.partition(":")[0], line)
+    counts = Counter(line.partition(":")[0] for line in lines)
+    return tuple((count, first[function]) for function, count in counts.most_common())
+
+
+def _tool_errors(measurements: Measurements) -> Iterator[str]:
+    calls = Counter[str]()
+    errors = Counter[tuple[str, str]]()
+    for runs in measurements.tool_runs:
+        for tool, run in runs.items():
+            calls[tool] += run["calls"]
+            errors.update({(tool, kind): count for kind, count in run["errors"].items()})
+    for (tool, kind), count in errors.most_common():
+        noun = "call" if calls[tool] == 1 else "calls"
+        yield f"tool {tool} raised {kind} in {count} of {calls[tool]} {noun}"
 
 
 def _metric_means(measurements: Measurements) -> dict[str, float]:

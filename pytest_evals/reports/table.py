@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from ..gates.figures import rounded
-from ..visible import visible
+from ..visible import clipped, visible
 from .columns import filled, shortened, width_of, wrapped
 from .summary import EvalSummary, EvalVerdict
 
@@ -26,6 +26,9 @@ _OPTIONAL: Final = ("tokens in/out", "pass@k", "time", "model", "errors")
 _NAME_WIDTHS: Final = {"eval": 20, "model": 18}
 _RIGHT: Final = ("n", "errors", "tokens in/out", "time")
 _LEAST_WIDTH: Final = 60
+# Functions and tools with errors.
+_MOST_NAMED: Final = 5
+_LONGEST_ERROR: Final = 300
 _GAP: Final = "  "
 _INDENT: Final = "  "
 
@@ -143,6 +146,10 @@ def _details(summary: EvalSummary, moved: Sequence[str], width: int) -> Iterator
     if summary.reward_errors:
         errors = "reward error" if summary.reward_errors == 1 else "reward errors"
         yield Line(f"{_INDENT}{summary.reward_errors} {errors} counted as 0", "detail")
+    for count, first in summary.first_reward_errors[:_MOST_NAMED]:
+        yield Line(f"{_INDENT * 2}{count}x {_clipped(first)}", "detail")
+    for line in summary.tool_errors[:_MOST_NAMED]:
+        yield Line(f"{_INDENT}{_clipped(line)}", "detail")
     others = [_plain(model) for model in summary.served_models if model != summary.model]
     if others:
         yield from _indented(["served", "by", *", ".join(others).split(" ")], width)
@@ -200,6 +207,11 @@ def _time(seconds: float) -> str:
         return f"{whole // 60}m{whole % 60:02d}s"
     minutes = round(seconds / 60)
     return f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def _clipped(text: str) -> str:
+    """Return the two ends of a line that a user's code wrote."""
+    return _plain(clipped(text, _LONGEST_ERROR))
 
 
 def _plain(text: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, get_origin
 
 from ..errors import RewardError
+from ..nearest import did_you_mean
 from ..state import State
 
 GROUP_PARAMETERS: Final = frozenset(
@@ -111,10 +112,10 @@ def bind(signature: Signature, source: Source) -> tuple[list[Any], dict[str, Any
     return positional, named
 
 
-def missing(signature: Signature, source: Source) -> list[str]:
-    """Return the parameters for which `bind` would raise."""
+def problems(signature: Signature, source: Source) -> list[str]:
+    """Say of each parameter for which `bind` would raise what is wrong with it."""
     return [
-        name
+        _asks_for(name, source)
         for name in (*signature.positional, *signature.named)
         if name not in signature.optional and source.get(name) is MISSING
     ]
@@ -199,7 +200,10 @@ _ROLLOUT_FIELDS: Mapping[str, Callable[[State], Any]] = {
 
 
 def _nothing_provides(name: str, signature: Signature, source: Source) -> RewardError:
-    available = ", ".join(sorted(source.everything()))
-    return RewardError(
-        signature.name, f"asks for {name!r}, which nothing provides; available: {available}"
-    )
+    return RewardError(signature.name, _asks_for(name, source))
+
+
+def _asks_for(name: str, source: Source) -> str:
+    available = sorted(source.everything())
+    meant = did_you_mean(name, available, most=1)
+    return f"asks for {name!r}, which nothing provides{meant}; available: {', '.join(available)}"

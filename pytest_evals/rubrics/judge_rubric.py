@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..clients.sdk import ask_sdk, is_sdk, sdk_url
-from ..errors import Error, JudgeError, MissingKeyError, one_line
+from ..errors import JudgeError, MissingKeyError, one_line
 from ..lifecycle import teardown
 from ..messages import Message, UserMessage, text_of
 from ..parsers import Completion, Parser
@@ -28,7 +28,8 @@ class JudgeRubric(Rubric):
     `verdict = await judge(prompt, completion, answer, state)`.
 
     The judge is never silently the model under test: without a client and a key of its own there is
-    no judge, and a warning is logged when both are asked for under one name at one server.
+    no judge, and it is warned of, in the log and the rollout's `state["eval_warnings"]`, when both
+    are asked for under one name at one server.
 
     Args:
         parser: finds the response in a completion; a plain `Parser` when None.
@@ -109,7 +110,7 @@ class JudgeRubric(Rubric):
         )
         known = _verdicts_in(state)
         if filled not in known:
-            self._warn_if_same(state or {})
+            self._warn_if_same({} if state is None else state)
             known[filled] = await self._ask(filled)
         return known[filled]
 
@@ -131,7 +132,9 @@ class JudgeRubric(Rubric):
             else:
                 asked = await client.get_response([UserMessage(content=prompt)], model, arguments)
                 message = asked.message
-        except Error as error:
+        except TypeError:  # an argument that the client does not take
+            raise
+        except Exception as error:
             raise JudgeError(f"judge {model!r} failed: {one_line(error)}") from error
         verdict = text_of(message)
         if verdict.strip():
@@ -140,16 +143,17 @@ class JudgeRubric(Rubric):
         said = f"refused: {str(refusal)[:200]!r}" if refusal else "said nothing"
         raise JudgeError(f"judge {model!r} {said}")
 
-    def _warn_if_same(self, state: Mapping[str, Any]) -> None:
-        """Warn, once, if the judge is the model that it judges."""
-        if self._has_warned or state.get("model") != self.judge_model:
+    def _warn_if_same(self, state: dict[str, Any]) -> None:
+        """Warn if the judge is the model that it judges: once in the log, and in the rollout."""
+        if state.get("model") != self.judge_model:
             return
         client, where = state.get("client"), _url_of(self.judge_client)
         if where and client is not self.judge_client and where == _url_of(client):
-            self._has_warned = True
-            self.logger.warning(
-                "the judge is the model under test: %s at %s", self.judge_model, where
-            )
+            warning = f"the judge is the model under test: {self.judge_model} at {where}"
+            state.setdefault("eval_warnings", []).append(warning)
+            if not self._has_warned:
+                self._has_warned = True
+                self.logger.warning("%s", warning)
 
 
 def _verdicts_in(state: State | None) -> dict[str, str]:

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..clients.sdk import is_api_error
-from ..errors import Error, InfraError, JudgeError, ModelError, RewardError, one_line
+from ..errors import (
+    Error,
+    InfraError,
+    JudgeError,
+    ModelError,
+    RewardError,
+    causes_of,
+    one_line,
+    outcome_of,
+)
+from ..places import place_in, place_of
 from .injection import Signature, Source, bind, read_signature
 
 # One rollout: returns a number or an awaitable of one. A group: a list of them, one per rollout.
 RewardFunc: TypeAlias = Callable[..., Any]
+
+# What `signal.signal` says; math-verify raises an error of its own from it.
+_OF_SIGNALS = "signal only works in main thread"
+_IN_A_THREAD = (
+    "rollouts do not run in the main thread, so time limits by signals do not work: use MathRubric,"
+    " call math_verify with parsing_timeout=None and timeout_seconds=None, or run with"
+    " --evals-sequential"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +54,12 @@ class RewardFunction:
         return self.signature.name
 
     @property
+    def described(self) -> str:
+        """The function as messages name it, with its place."""
+        place = place_of(self.function)
+        return f"{self.name}() at {place}" if place else f"{self.name}()"
+
+    @property
     def is_group(self) -> bool:
         """Whether it scores the rollouts of an example together."""
         return self.signature.is_group
@@ -57,9 +80,9 @@ class RewardFunction:
             shown = repr(returned)
             shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
             kind = "" if returned is None else f" ({type(returned).__name__})"
-            raise RewardError(self.name, f"returned {shown}{kind}, not a number")
+            raise self._returned(f"{shown}{kind}, not a number")
         if not math.isfinite(number):
-            raise RewardError(self.name, f"returned {number}, not a finite number")
+            raise self._returned(f"{number}, not a finite number")
         return number
 
     def numbers(self, returned: Any, count: int) -> list[float]:
@@ -70,11 +93,18 @@ class RewardFunction:
         """
         if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
             kind = type(returned).__name__
-            raise RewardError(self.name, f"returned a {kind}, not a list of one number per rollout")
+            raise self._returned(f"a {kind}, not a list of one number per rollout")
         scores = [self.number(value) for value in returned]
         if len(scores) != count:
-            raise RewardError(self.name, f"returned {len(scores)} numbers for {count} rollouts")
+            raise self._returned(f"{len(scores)} numbers for {count} rollouts")
         return scores
+
+    def _returned(self, what: str) -> RewardError:
+        return RewardError(self.name, f"returned {what}{_at(place_of(self.function))}")
+
+    def failed(self, error: BaseException) -> Error:
+        """Return what a rollout ends in for which the function raised `error`."""
+        return scoring_error(self.name, error, self.function)
 
 
 def read_function(function: RewardFunc, weight: float, taken: Iterable[str]) -> RewardFunction:
@@ -90,34 +120,45 @@ def read_function(function: RewardFunc, weight: float, taken: Iterable[str]) -> 
     return RewardFunction(function, weight, _free_name(signature.name, set(taken)), signature)
 
 
-def scoring_error(name: str, error: BaseException) -> Error:
+def scoring_error(name: str, error: BaseException, function: RewardFunc | None = None) -> Error:
     """Return what a rollout ends in whose reward function `name` raised `error`.
 
     A failure of a judge, a sandbox or a model is that rollout's error: nobody knows its reward.
-    Anything else is a mistake in the function.
+    Anything else is a mistake in the function. It is none that may count as 0.0 where the function
+    cannot run beside others: the answer had no chance.
+
+    Args:
+        name: as messages call it.
+        error: what it raised.
+        function: itself, where it is one: messages name the line in it.
     """
     if isinstance(error, RewardError | ModelError | InfraError):
         return error
     wrapped: Error
-    if any(
-        isinstance(cause, ModelError | InfraError) or is_api_error(cause)
-        for cause in _causes(error)
-    ):
+    if outcome_of(error) == "unmeasured":
         wrapped = JudgeError(f"reward function {name!r} could not ask: {one_line(error)}")
+    elif any(map(_needs_main_thread, causes_of(error))):
+        wrapped = RewardError(name, f"raised {one_line(error)}; {_IN_A_THREAD}", may_be_zero=False)
     else:
-        wrapped = RewardError(name, f"raised {one_line(error)}")
+        at = _at(place_in(error, function))
+        wrapped = RewardError(name, f"raised {one_line(error)}{at}{_hint(error)}")
     wrapped.__cause__ = error
     return wrapped
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and those it was raised `from`."""
-    seen = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        yield cause
-        cause = cause.__cause__
+def _at(place: str) -> str:
+    return f" ({place})" if place else ""
+
+
+def _needs_main_thread(error: BaseException) -> bool:
+    """Whether code used signals, which Python allows in the main thread alone."""
+    return type(error) is ValueError and str(error).startswith(_OF_SIGNALS)
+
+
+def _hint(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("verifiers"):
+        return "; import it at the top of the environment's module, or write pytest_evals instead"
+    return ""
 
 
 def _as_float(returned: Any) -> float | None:

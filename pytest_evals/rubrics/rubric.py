@@ -9,7 +9,7 @@ from typing import Any
 from ..lifecycle import call_handler, marked_methods
 from ..parsers import Parser
 from ..state import State
-from .injection import GroupSource, RolloutSource, missing
+from .injection import GroupSource, RolloutSource, problems
 from .reward_function import RewardFunc, RewardFunction, read_function
 from .scoring import first_missing, leave_unmeasured, score_each, score_together
 from .tally import RewardErrors, Tally, set_advantages
@@ -28,13 +28,13 @@ class Rubric:
     A function that raises, or that returns anything but a finite number, leaves the rollout without
     a reward and with a `RewardError` in `state["error"]`; it counts as 0.0 only where
     `reward_errors` says so. A function that raises an `InfraError` or a `ModelError` (a judge is
-    down), or an API error of the openai or anthropic packages, leaves it unmeasured in either case.
+    down), or what `errors.is_outage` knows of other packages, leaves it unmeasured in either case.
     Of two functions with one name the second has the metric `name_2` (in verifiers the last one
     wins).
 
-    `state["slow_rewards"]` names the functions that kept the event loop busy for more than 0.1 s in
-    one go, with the seconds; `state["reward_errors"]` counts the failures that became 0.0. Both are
-    absent when there is nothing to say.
+    `state["slow_calls"]` names the functions that kept the event loop busy for more than 0.1 s in
+    one go, with the seconds; `state["reward_errors"]` has a line for each failure that became 0.0.
+    Both are absent when there is nothing to say.
 
     Subclasses may mark methods with `@cleanup` and `@teardown`, and override `score_rollout`, or
     `score_group`, which then always gets whole groups.
@@ -99,6 +99,13 @@ class Rubric:
         """Whether a reward needs all rollouts of its example."""
         return self._scores_groups_itself or any(f.is_group and f.weight for f in self._current())
 
+    @property
+    def gives_rewards(self) -> bool:
+        """Whether a reward can be other than 0.0: a function has weight, or a subclass scores."""
+        kind = type(self)
+        scores_itself = kind.score_rollout is not Rubric.score_rollout or self._scores_groups_itself
+        return scores_itself or any(function.weight for function in self._current())
+
     def add_reward_func(self, func: RewardFunc, weight: float = 1.0) -> None:
         """Add a reward function.
 
@@ -118,19 +125,20 @@ class Rubric:
         """Let reward functions ask for `obj` by `name`."""
         self.class_objects[name] = obj
 
-    def missing_parameters(self, example: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Return the reward functions that cannot be called for rollouts of `example`.
+    def parameter_problems(self, example: Mapping[str, Any]) -> list[str]:
+        """Say which reward functions cannot be called for rollouts of `example`.
 
         Returns:
-            Pairs: the name of a function, and of a parameter of it that nothing provides.
+            For each parameter that nothing provides: the function, its place, the parameter, and
+            what there is.
         """
         state = State(input=example)
         alone = RolloutSource(state, self.class_objects)
         group = GroupSource([state], self.class_objects)
         return [
-            (function.name, name)
+            f"{function.described} {problem}"
             for function in self._current()
-            for name in missing(function.signature, group if function.is_group else alone)
+            for problem in problems(function.signature, group if function.is_group else alone)
         ]
 
     async def score_rollout(self, state: State) -> None:

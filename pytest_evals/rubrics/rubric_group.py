@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any
@@ -77,6 +76,11 @@ class RubricGroup(Rubric):
             rubric.has_weighted_group_functions for rubric in self.rubrics
         )
 
+    @property
+    def gives_rewards(self) -> bool:
+        """Whether a reward can be other than 0.0."""
+        return super().gives_rewards or any(rubric.gives_rewards for rubric in self.rubrics)
+
     def add_reward_func(self, func: RewardFunc, weight: float = 1.0) -> None:
         """Add a reward function to the first rubric."""
         self.rubrics[0].add_reward_func(func, weight)
@@ -87,75 +91,107 @@ class RubricGroup(Rubric):
         for rubric in self.rubrics:
             rubric.add_class_object(name, obj)
 
-    def missing_parameters(self, example: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Return the reward functions of any rubric that cannot be called for `example`."""
-        return [pair for rubric in self.rubrics for pair in rubric.missing_parameters(example)]
+    def parameter_problems(self, example: Mapping[str, Any]) -> list[str]:
+        """Say which reward functions of any rubric cannot be called for `example`."""
+        return [text for rubric in self.rubrics for text in rubric.parameter_problems(example)]
 
     async def cleanup(self, state: State) -> None:
         """Clean up after a rollout, in each rubric; see `Rubric.cleanup`."""
         cleanups = [super().cleanup, *(rubric.cleanup for rubric in self.rubrics)]
-        await run_all(f"cleanup of {type(self).__name__}", (each(state) for each in cleanups))
+        await _run_each(f"cleanup of {type(self).__name__}", (each(state) for each in cleanups))
 
     async def teardown(self) -> None:
         """Tear down each rubric; see `Rubric.teardown`."""
         teardowns = [super().teardown, *(rubric.teardown for rubric in self.rubrics)]
-        await run_all(f"teardown of {type(self).__name__}", (each() for each in teardowns))
+        await _run_each(f"teardown of {type(self).__name__}", (each() for each in teardowns))
 
     async def _score(self, states: Sequence[State], *, incomplete: bool) -> None:
         sums = [0.0] * len(states)
         metrics: list[dict[str, float]] = [{} for _ in states]
         for rubric in self.rubrics:
             for state in states:
-                state["reward"], state["metrics"] = None, {}
-            await _score_with(rubric, states, incomplete)
+                # Past the forwarding of columns, which these are not.
+                dict.update(state, reward=None, metrics={})
+            try:
+                await _scoring(rubric, states, incomplete)
+            except PASS_ON:
+                raise
+            except BaseException as error:
+                _fail(rubric, states, error)
             for place, state in enumerate(states):
                 if state["error"] is None:
                     sums[place] += _reward_of(rubric, state)
-                    _add(metrics[place], state["metrics"] or {})
+                    _add_metrics(metrics[place], rubric, state)
         for state, reward, summed in zip(states, sums, metrics, strict=True):
             if state["error"] is None and not math.isfinite(reward):
                 state["error"] = RewardError("the sum", f"is {reward}, not a finite number")
-            is_scored = state["error"] is None
-            state["reward"] = reward if is_scored else None
-            state["metrics"] = summed if is_scored else None
+            if state["error"] is None:
+                dict.update(state, reward=reward, metrics=summed)
+            else:
+                dict.update(state, reward=None, metrics=None)
 
 
-async def _score_with(rubric: Rubric, states: Sequence[State], incomplete: bool) -> None:
-    if not rubric.has_group_functions:
-        # As if it stood alone: a subclass may score rollouts in its own way.
-        calls = [_or_error(rubric, [state], rubric.score_rollout(state)) for state in states]
-        await asyncio.gather(*calls)
-        return
-    # Subclasses need not know of incomplete groups.
-    how = {"incomplete": True} if incomplete else {}
-    await _or_error(rubric, states, rubric.score_group(states, **how))
+def _scoring(rubric: Rubric, states: Sequence[State], incomplete: bool) -> Awaitable[Any]:
+    """Begin to score rollouts with one rubric of a group, as if it stood alone."""
+    kind = type(rubric)
+    scores_rollouts_itself = kind.score_rollout is not Rubric.score_rollout
+    if kind.score_group is not Rubric.score_group:
+        # Subclasses need not know of incomplete groups.
+        how = {"incomplete": True} if incomplete else {}
+        return rubric.score_group(states, **how)
+    if scores_rollouts_itself and not rubric.has_group_functions:
+        return asyncio.gather(*[_score_one(rubric, state) for state in states])
+    # Not through score_group(): the steps' rewards and advantages are those of the sums.
+    return rubric._score(states, incomplete=incomplete)
 
 
-async def _or_error(rubric: Rubric, states: Sequence[State], scoring: Awaitable[None]) -> None:
-    """Await the scoring; what a subclass raises in it is the rollouts' error."""
+async def _score_one(rubric: Rubric, state: State) -> None:
     try:
-        await scoring
+        await rubric.score_rollout(state)
     except PASS_ON:
         raise
     except BaseException as error:
-        failure = scoring_error(type(rubric).__name__, error)
-        for state in states:
-            # A subclass that counts on a reward trips over the error that left none.
-            state["error"] = state.get("error") or failure
+        _fail(rubric, [state], error)
+
+
+def _fail(rubric: Rubric, states: Sequence[State], error: BaseException) -> None:
+    """Leave rollouts with what a subclass raised, unless it tripped over an earlier error."""
+    failure = scoring_error(type(rubric).__name__, error)
+    for state in states:
+        state["error"] = state.get("error") or failure
 
 
 def _reward_of(rubric: Rubric, state: State) -> float:
     """Return the reward that a rubric left in the state; 0.0 and an error when it is none."""
     reward = state["reward"]
-    with contextlib.suppress(TypeError, ValueError, OverflowError):
+    try:
         if math.isfinite(reward):
             return float(reward)
+    except (TypeError, ValueError, OverflowError):
+        pass
     state["error"] = RewardError(
         type(rubric).__name__, f"left the reward {reward!r}, not a finite number"
     )
     return 0.0
 
 
-def _add(sums: dict[str, float], metrics: Mapping[str, float]) -> None:
-    for name, value in metrics.items():
-        sums[name] = sums.get(name, 0.0) + value
+def _add_metrics(sums: dict[str, float], rubric: Rubric, state: State) -> None:
+    """Add the metrics that a rubric left in the state, or leave an error where they are none."""
+    metrics = state["metrics"]
+    try:
+        for name, value in (metrics or {}).items():
+            sums[name] = sums.get(name, 0.0) + value
+    except (AttributeError, TypeError):
+        state["error"] = RewardError(
+            type(rubric).__name__, f"left the metrics {metrics!r}, not numbers by name"
+        )
+
+
+async def _run_each(what: str, calls: Iterable[Awaitable[None]]) -> None:
+    """Do what `run_all` does; what a single rubric raised is raised as it is."""
+    try:
+        await run_all(what, calls)
+    except ExceptionGroup as failures:
+        if len(failures.exceptions) == 1:
+            raise failures.exceptions[0] from None
+        raise

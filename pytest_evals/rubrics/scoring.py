@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InfraError, RewardError, one_line, outcome_of
 from .injection import Source
-from .reward_function import RewardFunction, scoring_error
+from .reward_function import RewardFunction
 from .slowness import Timed
 from .tally import Tally
 
@@ -32,7 +32,7 @@ async def score_each(function: RewardFunction, tallies: Sequence[Tally]) -> None
         except PASS_ON:
             raise
         except BaseException as error:  # sys.exit() in a reward function must not end the loop
-            tally.fail(function, scoring_error(function.name, error))
+            tally.fail(function, function.failed(error))
         tally.took(function, perf_counter() - start)
     if len(waiting) == 1:
         await waiting[0]
@@ -47,7 +47,7 @@ async def _score_later(function: RewardFunction, tally: Tally, returned: Awaitab
     except PASS_ON:
         raise
     except BaseException as error:
-        tally.fail(function, scoring_error(function.name, error))
+        tally.fail(function, function.failed(error))
     tally.took(function, timed.longest)
 
 
@@ -73,7 +73,7 @@ async def score_together(
     except PASS_ON:
         raise
     except BaseException as error:
-        failure = scoring_error(function.name, error)
+        failure = function.failed(error)
         for tally in scored:
             tally.fail(function, failure)
     else:

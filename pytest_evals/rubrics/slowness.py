@@ -1,13 +1,60 @@
-"""Slowness: how long a reward function keeps the event loop from everything else."""
+"""Slowness: how long code of an environment keeps the event loop from everything else."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Generator
 from time import perf_counter
 from typing import Any
 
-# While a function blocks the loop, no other rollout's reply is read. Seconds.
+from ..state import State
+
+# While code blocks the loop, no other rollout's reply is read. Seconds.
 SLOW = 0.1
+_KEY = "slow_calls"
+
+
+def note_slow(state: State, what: str, seconds: float) -> None:
+    """Note in `state["slow_calls"]`, a list of pairs, what blocked the loop, if it was for long.
+
+    Args:
+        state: the rollout it was a part of.
+        what: as in "tool 'search'".
+        seconds: the longest it ran without a wait.
+    """
+    if seconds > SLOW:
+        state.setdefault(_KEY, []).append((what, seconds))
+
+
+async def timed_call(
+    state: State, what: str, function: Callable[..., Any], *arguments: Any, **named: Any
+) -> Any:
+    """Call code of the environment, sync or async, and note it if it blocks the loop.
+
+    Where something that it called was noted meanwhile, that is to blame.
+
+    Args:
+        state, what: as for `note_slow`.
+        function, *arguments, **named: the call.
+    """
+    known = len(dict.get(state, _KEY, ()))
+    longest = 0.0
+    timed: Timed | None = None
+    start = perf_counter()
+    try:
+        returned = function(*arguments, **named)
+        longest = perf_counter() - start
+        if inspect.isawaitable(returned):
+            timed = Timed(returned)
+            returned = await timed
+    except BaseException:
+        longest = longest or perf_counter() - start
+        raise
+    finally:
+        longest = longest if timed is None else max(longest, timed.longest)
+        if longest > SLOW and len(dict.get(state, _KEY, ())) == known:
+            note_slow(state, what, longest)
+    return returned
 
 
 class Timed(Awaitable[Any]):

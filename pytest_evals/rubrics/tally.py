@@ -10,7 +10,7 @@ from ..errors import Error, RewardError
 from ..state import State
 from .injection import RolloutSource
 from .reward_function import RewardFunction
-from .slowness import SLOW
+from .slowness import SLOW, note_slow
 
 # What becomes of a rollout whose reward function raised: broken, or that function's score is 0.0.
 RewardErrors: TypeAlias = Literal["broken", "zero"]
@@ -30,7 +30,7 @@ class Tally:
     """
 
     __slots__ = (
-        "_metrics", "_reward", "_reward_errors", "_slow", "_zeros",
+        "_metrics", "_mistakes", "_reward", "_reward_errors", "_slow",
         "error", "source", "state",
     )  # fmt: skip
 
@@ -43,7 +43,7 @@ class Tally:
         self._metrics: dict[str, float] = {}
         self._reward = 0.0
         self._reward_errors = reward_errors
-        self._zeros = 0
+        self._mistakes: list[str] = []
         self._slow: dict[str, float] = {}
 
     def add(self, function: RewardFunction, score: float) -> None:
@@ -53,8 +53,9 @@ class Tally:
 
     def fail(self, function: RewardFunction, error: Error) -> None:
         """Note that a function failed on the rollout."""
-        if self._reward_errors == "zero" and isinstance(error, RewardError):
-            self._zeros += 1
+        is_zero = self._reward_errors == "zero"
+        if is_zero and isinstance(error, RewardError) and error.may_be_zero:
+            self._mistakes.append(mistake_in(error))
             self.add(function, 0.0)
         else:
             self.error = error
@@ -73,12 +74,16 @@ class Tally:
         state["reward"] = self._reward if self.error is None else None
         state["metrics"] = self._metrics if self.error is None else None
         # Kept across the rubrics of a group.
-        if self._zeros:
-            state["reward_errors"] = state.get("reward_errors", 0) + self._zeros
-        if self._slow:
-            known = state.setdefault("slow_rewards", {})
-            for name, seconds in self._slow.items():
-                known[name] = max(seconds, known.get(name, 0.0))
+        if self._mistakes:
+            state.setdefault("reward_errors", []).extend(self._mistakes)
+        for name, seconds in self._slow.items():
+            note_slow(state, f"reward function {name!r}", seconds)
+
+
+def mistake_in(error: RewardError) -> str:
+    """Return a mistake that counts as 0.0 as a line: the function, a colon, what went wrong."""
+    reason = " ".join(error.reason.removeprefix("raised ").split())
+    return f"{error.function}: {reason}"
 
 
 def set_advantages(states: Sequence[State]) -> None:

@@ -56,8 +56,9 @@ class Measurements:
         turns: the metric `num_turns`, or else the number of assistant messages.
         truncated: 1.0 when the model hit its token limit.
         answered: 1.0 when the parsed answer is not empty.
-        reward_errors: mistakes in reward functions that count as a score of 0.0, of scored
-            rollouts.
+        reward_errors: the lines of mistakes in reward functions that count as a score of 0.0, of
+            scored rollouts; each begins with the function's name and a colon.
+        tool_runs: of each tool of the rollout, its `calls` and `errors`: counts by type.
         served_models: ids that the servers said they served, in order of appearance.
         tools: the definitions of the tools that the model had, when every scored
             rollout had the same; empty otherwise.
@@ -74,7 +75,8 @@ class Measurements:
     turns: Column = field(default_factory=list)
     truncated: Column = field(default_factory=list)
     answered: Column = field(default_factory=list)
-    reward_errors: Column = field(default_factory=list)
+    reward_errors: list[Sequence[str]] = field(default_factory=list)
+    tool_runs: list[Mapping[str, Mapping[str, Any]]] = field(default_factory=list)
     served_models: list[str] = field(default_factory=list)
     tools: list[Any] = field(default_factory=list)
     unplanned: int = 0
@@ -119,12 +121,17 @@ class Measurements:
         """Make room for one more rollout."""
         self.examples.append(example)
         self.states.append("missing")
+        self.reward_errors.append(())
+        self.tool_runs.append({})
         for column in self._columns():
             column.append(None)
 
     def _read(self, place: int, row: Mapping[str, Any]) -> None:
         for column in self._columns():
             column[place] = None
+        self.reward_errors[place] = ()
+        runs = row.get("tool_runs")
+        self.tool_runs[place] = runs if isinstance(runs, Mapping) else {}
         state = _TERMINAL.get(row.get("state"), self._generated)
         if state == "missing" and row.get("error") is not None:
             state = "unmeasured"
@@ -145,7 +152,8 @@ class Measurements:
             self.truncated[place] = float(bool(row["is_truncated"]))
         if "prediction" in row:
             self.answered[place] = float(not _is_empty(row["prediction"]))
-        self.reward_errors[place] = _number(row.get("reward_errors"))
+        lines = row.get("reward_errors")
+        self.reward_errors[place] = lines if isinstance(lines, list) else ()
 
     def _read_tools(self, tools: object) -> None:
         defined = tools if isinstance(tools, list) else []
@@ -172,7 +180,6 @@ class Measurements:
         yield self.turns
         yield self.truncated
         yield self.answered
-        yield self.reward_errors
         yield from self.metrics.values()
         yield from self.usage.values()
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from .reading import OnProblem, index_rows, read_line, results_files
+from .reading import OnProblem, last_lines, results_files
 from .replacing import replacing
-from .rows import RESULTS_FILE
+from .rows import RESULTS_FILE, Row
 
 
-def compact(folder: Path, on_problem: OnProblem | None = None) -> None:
-    """Merge the rows of a run into results.jsonl: the last line of each rollout, in order.
+def compacted_rows(folder: Path, on_problem: OnProblem | None = None) -> Iterator[Row]:
+    """Merge the rows of a run into results.jsonl, yielding them: the last line of each rollout.
 
-    The lines are copied, not encoded again. The files of xdist workers are removed once
-    results.jsonl holds their rows. No process may be appending. A folder without rows is left as it
-    is; one that was compacted stays the same.
+    Nothing has changed until all were taken. The lines are copied, not encoded again. The files of
+    xdist workers are removed once results.jsonl holds their rows. No process may be appending. A
+    folder without rows is left as it is; one that was compacted stays the same.
 
     Raises:
         OSError: a file could not be read or written; nothing was lost.
@@ -26,10 +27,10 @@ def compact(folder: Path, on_problem: OnProblem | None = None) -> None:
     results = folder / RESULTS_FILE
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("rb")) for path in paths]
-        rows = index_rows(files, on_problem)
         with replacing(results) as merged:
-            for _, place in rows:
-                merged.write(read_line(files, place))
+            for row, line in last_lines(files, on_problem):
+                merged.write(line)
+                yield row
     for path in paths:
         if path != results:
             path.unlink()

@@ -27,5 +27,10 @@ def run_log_handler(path: Path, mask: Callable[[str], str]) -> logging.Handler:
         mask: replaces the secrets in a text.
     """
     handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
+    return format_as_run_log(handler, mask)
+
+
+def format_as_run_log(handler: logging.Handler, mask: Callable[[str], str]) -> logging.Handler:
+    """Have a handler format records as the run's log holds them, and return it."""
     handler.setFormatter(_RunLogFormatter(mask))
     return handler

@@ -7,6 +7,8 @@ earlier one, and the files of verifiers, whose lines have no `rollout` and no `s
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +21,9 @@ METADATA_FILE = "metadata.json"
 OnProblem: TypeAlias = Callable[[str], None]
 Key: TypeAlias = tuple[int | str, int]  # example_id, rollout
 Place: TypeAlias = tuple[int, int, int]  # file, offset and length in bytes of a line
+
+# How a line of this package begins.
+_OWN = re.compile(rb'\{"example_id": (-?\d{1,18}), "rollout": (\d{1,9}), ')
 
 
 def read_rows(folder: Path, on_problem: OnProblem | None = None) -> Iterator[Row]:
@@ -38,11 +43,7 @@ def read_rows(folder: Path, on_problem: OnProblem | None = None) -> Iterator[Row
     """
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("rb")) for path in results_files(folder)]
-        for (_, rollout), place in index_rows(files, on_problem):
-            row: Row = json.loads(read_line(files, place))
-            row["rollout"] = rollout
-            if row.get("state") not in STATES:
-                _set_state(row)
+        for row, _ in last_lines(files, on_problem):
             yield row
 
 
@@ -74,14 +75,53 @@ def results_files(folder: Path) -> list[Path]:
     return [folder / name for name in [RESULTS_FILE, *workers] if name in names]
 
 
-def index_rows(
+def last_lines(
     files: Sequence[BinaryIO], on_problem: OnProblem | None = None
-) -> list[tuple[Key, Place]]:
-    """Return where the last line of each rollout stands, in order of example id and rollout."""
+) -> Iterator[tuple[Row, bytes]]:
+    """Yield the last line of each rollout, parsed and as it is with its newline.
+
+    Order and `on_problem` are those of `read_rows`. Of lines that this package wrote, those that a
+    later one replaces are not parsed.
+    """
+    before: Key | None = None
+    for key, place in _own_places(files):
+        line = _read_line(files, place)
+        try:
+            row = _parse(line)
+        except ValueError:
+            break  # torn: an earlier line of the rollout counts
+        before = key
+        yield _completed(row, key), line
+    else:
+        if before is not None:
+            return
+    for key, place in _places(files, on_problem):
+        if before is None or key > before:
+            line = _read_line(files, place)
+            yield _completed(_parse(line), key), line
+
+
+def _own_places(files: Sequence[BinaryIO]) -> list[tuple[Key, Place]]:
+    """Return where the last line of each rollout stands; nothing unless all lines are our own."""
+    places: dict[Key, Place] = {}
+    for number, file in enumerate(files):
+        offset = 0
+        for line in file:
+            begins = _OWN.match(line)
+            if begins is None:
+                return []
+            length = len(line)
+            places[int(begins[1]), int(begins[2])] = (number, offset, length)
+            offset += length
+    return sorted(places.items())
+
+
+def _places(files: Sequence[BinaryIO], on_problem: OnProblem | None) -> list[tuple[Key, Place]]:
+    """Return where the last line of each rollout stands, whoever wrote it."""
     places: dict[Key, Place] = {}
     seen: dict[int | str, int] = {}
     for number, file in enumerate(files):
-        offset = 0
+        offset = file.seek(0)
         for line_number, line in enumerate(file, 1):
             try:
                 key = _key(_parse(line), seen)
@@ -96,21 +136,38 @@ def index_rows(
     return sorted(places.items(), key=lambda item: (isinstance(item[0][0], str), item[0]))
 
 
-def read_line(files: Sequence[BinaryIO], place: Place) -> bytes:
-    """Return the line at `place`, with its newline."""
+def _read_line(files: Sequence[BinaryIO], place: Place) -> bytes:
     number, offset, length = place
-    files[number].seek(offset)
-    line = files[number].read(length)
+    # Past the buffer, which a seek would fill with what is not read.
+    line = os.pread(files[number].fileno(), length, offset)
     return line if line.endswith(b"\n") else line + b"\n"
 
 
 def _parse(line: bytes) -> Row:
     try:
-        row = json.loads(line)
+        row = _from_json(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - the file's value is at fault
+    return row
+
+
+def _from_json(line: bytes) -> Any:
+    # A third of the time that the standard library takes, and stricter: it knows no lone
+    # surrogates, and nothing nested more than 200 levels deep.
+    from pydantic_core import from_json
+
+    try:
+        return from_json(line)
+    except ValueError:
+        return json.loads(line)
+
+
+def _completed(row: Row, key: Key) -> Row:
+    row["rollout"] = key[1]
+    if row.get("state") not in STATES:
+        _set_state(row)
     return row
 
 

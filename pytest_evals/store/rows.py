@@ -35,6 +35,7 @@ STANDARD_KEYS: Final = frozenset(
         "stop_condition",
         "tool_defs",
         "token_usage",
+        "failure",
         "prediction",
         "attempts",
         "served_model",
@@ -44,6 +45,7 @@ STANDARD_KEYS: Final = frozenset(
         "metrics",
         "timing",
         "reward_errors",
+        "tool_runs",
         "error",
         "error_chain",
         "long_error_chain",
@@ -74,6 +76,8 @@ def encode_head(state: State, *, rollout: int, prediction: Any) -> str:
     row["tool_defs"] = state.get("tool_defs") or []
     if token_usage is not None:
         row["token_usage"] = token_usage
+    if "failure" in state:  # of an eval that is a function: the assertion that failed
+        row["failure"] = state["failure"]
     row["prediction"] = prediction
     row["attempts"] = attempts
     row["served_model"] = served_model
@@ -118,6 +122,8 @@ def scored_line(head: str, state: State, *, pass_threshold: float) -> str:
     }
     if state.get("reward_errors"):
         tail["reward_errors"] = state["reward_errors"]
+    if state.get("eval_tool_runs"):
+        tail["tool_runs"] = state["eval_tool_runs"]
     tail |= {name: value for name, value in metrics.items() if name not in STANDARD_KEYS}
     return _closed(head, tail)
 
@@ -153,6 +159,8 @@ def failed_line(
         "long_error_chain": described["error_chain_str"],
         "state": outcome,
     }
+    if state is not None and state.get("eval_tool_runs"):
+        tail["tool_runs"] = state["eval_tool_runs"]
     return _closed(head, tail)
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from .compaction import compact
+from .compaction import compacted_rows
 from .encoding import mask_json, to_json
+from .log import run_log_handler
 from .reading import METADATA_FILE, OnProblem
 from .replacing import replacing
-from .rows import RESULTS_FILE
+from .rows import RESULTS_FILE, Row
 
 # Not in the name of a file: separators of paths and drives, what shells and other systems reserve.
 _UNSAFE = re.compile(r'[:\\<>"|?*]|\.\.+|^\.')
@@ -29,13 +31,21 @@ class RunFolder:
     Attributes:
         path: the folder, absolute.
         run_id: its name, unique beside the other runs of the eval.
+
+    Args:
+        path: the folder, absolute; it exists.
+        mask: replaces the secrets in a text; applied to all that is written.
+        writer: which of several processes appends: each to a file of its own. None for the only
+            one, and for the one that puts their files together.
     """
 
-    def __init__(self, path: Path, mask: Callable[[str], str]) -> None:
+    def __init__(
+        self, path: Path, mask: Callable[[str], str], *, writer: str | None = None
+    ) -> None:
         self.path = path
         self.run_id = path.name
         self._mask = mask
-        self._results = path / RESULTS_FILE
+        self._results = path / (RESULTS_FILE if writer is None else f"results.{writer}.jsonl")
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._is_torn = False
@@ -68,6 +78,10 @@ class RunFolder:
     def log_path(self) -> Path:
         """The run's log."""
         return self.path / "run.log"
+
+    def log_handler(self) -> logging.Handler:
+        """Return a handler that writes the run's log."""
+        return run_log_handler(self.log_path, self._mask)
 
     def append(self, line: str) -> None:
         """Add a row's line to results.jsonl; it is in the file when this returns.
@@ -124,9 +138,18 @@ class RunFolder:
         Raises:
             OSError: it could not be written; names the file, which is left as it was.
         """
+        for _ in self.compacted_rows(on_problem):
+            pass
+
+    def compacted_rows(self, on_problem: OnProblem | None = None) -> Iterator[Row]:
+        """Do what `compact` does, and yield the rows meanwhile: all have to be taken.
+
+        Raises:
+            OSError: as `compact` does.
+        """
         with self._lock:
             self._release()  # the descriptor is of the file that is replaced
-            compact(self.path, on_problem)
+            yield from compacted_rows(self.path, on_problem)
             self._is_torn = False
 
     def close(self) -> None:

@@ -192,3 +192,15 @@ def test_what_goes_wrong_on_the_way_is_tried_again(error: Exception, words: str)
     assert str(failure.error).isprintable()
     assert KEY not in str(failure.error)
     assert len(str(failure.error)) < 400
+
+
+def test_what_the_request_was_made_around_is_no_reason() -> None:
+    try:
+        try:
+            raise RuntimeError("no running event loop")
+        except RuntimeError:
+            raise ConnectionResetError("reset by peer")  # noqa: B904  # as anything would in there
+    except OSError as error:
+        failure = failure_of(error, target())
+
+    assert str(failure.error).endswith("failed: ConnectionResetError: reset by peer")

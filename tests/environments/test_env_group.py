@@ -12,6 +12,7 @@ from pytest_evals.environments.multi_turn import MultiTurnEnv
 from pytest_evals.environments.single_turn import SingleTurnEnv
 from pytest_evals.errors import SetupError
 from pytest_evals.lifecycle import cleanup, teardown
+from pytest_evals.messages import AssistantMessage, Response
 from pytest_evals.parsers import Parser, XMLParser
 from pytest_evals.rubrics.rubric import Rubric
 from pytest_evals.state import State
@@ -279,3 +280,38 @@ async def test_every_member_is_torn_down_also_after_one_that_fails() -> None:
 
     assert called == ["a", "b", "group"]
     assert caught.value.__notes__ == ["after that, env_1.teardown() raised ValueError: b"]
+
+
+class Model:
+    """A client that says one thing."""
+
+    async def get_response(self, prompt: Any, model: str, *args: Any, **kwargs: Any) -> Response:
+        return Response(AssistantMessage(content="x"))
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("is_group", [False, True])
+async def test_reward_functions_do_not_see_the_route_that_rows_have(is_group: bool) -> None:
+    seen: list[Any] = []
+
+    def look(state: State, info: dict[str, Any]) -> float:
+        seen.append((dict(state["info"]), dict(info), dict(state["input"]["info"])))
+        return 1.0
+
+    rubrics = [Rubric([look, best] if is_group else [look]) for _ in range(2)]
+    plain, own = (
+        SingleTurnEnv(dataset=rows("q", info=info), rubric=rubric)
+        for info, rubric in zip(({"n": 1}, {"env_id": "own"}), rubrics, strict=True)
+    )
+    outer = EnvGroup([EnvGroup([plain, own], ["plain", "own"])], ["inner"])
+
+    results = await outer.evaluate(Model(), "m", rollouts_per_example=2)
+
+    assert seen == [({"n": 1},) * 3] * 2 + [({"env_id": "own"},) * 3] * 2
+    assert [row["info"] for row in results["outputs"]] == [
+        *[{"n": 1, "env_id": ["inner", "plain"]}] * 2,
+        *[{"env_id": ["inner", "own", "own"]}] * 2,
+    ]
+    assert {row["state"] for row in results["outputs"]} == {"scored"}

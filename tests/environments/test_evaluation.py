@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -379,6 +380,18 @@ def test_in_a_script_it_is_waited_for() -> None:
 
     assert evaluated["metadata"]["avg_reward"] == 1.0
     assert len(generated["outputs"]) == 3
+
+
+def test_in_a_script_nothing_is_being_handled_while_it_runs() -> None:
+    handled: list[Any] = []
+
+    def look(completion: Any) -> float:
+        handled.append(sys.exc_info()[0])
+        return 1.0
+
+    environment(rubric=Rubric([look])).evaluate_sync(Model(), "m", num_examples=1)
+
+    assert handled == [None]
 
 
 async def test_in_a_notebook_it_is_waited_for() -> None:

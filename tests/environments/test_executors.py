@@ -54,13 +54,3 @@ def test_a_pool_that_comes_late_is_resized_at_once(pool: ThreadPoolExecutor) -> 
     executors.register_executor("mine", pool)
 
     runs_at_once(pool, 3)
-
-
-def test_a_pool_that_was_forgotten_stays_as_it_is(pool: ThreadPoolExecutor) -> None:
-    executors.register_executor("mine", pool)
-    executors.unregister_executor("mine")
-    executors.unregister_executor("never there")
-
-    executors.scale_executors(8)
-
-    assert pool._max_workers == 1

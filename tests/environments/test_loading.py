@@ -28,7 +28,7 @@ GOOD = """
 
 @pytest.fixture(autouse=True)
 def imports_undone() -> Iterator[None]:
-    modules, path, ours = set(sys.modules), list(sys.path), set(search_paths)
+    modules, path, ours = set(sys.modules), list(sys.path), dict(search_paths)
     yield
     for name in set(sys.modules) - modules:
         if not name.startswith("pytest_evals"):
@@ -320,3 +320,26 @@ def test_loading_by_id_in_a_script(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert pytest_evals.load_environment("here").env_id == "here"
     with pytest.raises(EnvironmentLoadError, match="environment 'gone' was not found"):
         pytest_evals.load_environment("gone")
+
+
+def test_an_environment_finds_those_beside_it_wherever_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "envs/sibling/src/sibling/__init__.py", GOOD)
+    write(tmp_path, "envs/flat.py", GOOD)
+    write(
+        tmp_path,
+        "envs/my_env/my_env.py",
+        """
+        import pytest_evals as vf
+
+        def load_environment():
+            return vf.EnvGroup([vf.load_environment("sibling"), vf.load_environment("flat")])
+        """,
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    assert len(load(tmp_path / "envs").get_dataset()) == 2
+    with pytest.raises(EnvironmentLoadError, match=r"'nowhere' was not found.*envs"):
+        pytest_evals.load_environment("nowhere")

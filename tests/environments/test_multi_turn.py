@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+import traceback
 from typing import Any
 
 import pytest
 
 from pytest_evals.environments.environment import Environment
-from pytest_evals.environments.multi_turn import MultiTurnEnv, num_turns
+from pytest_evals.environments.multi_turn import MultiTurnEnv
+from pytest_evals.environments.turn_monitor import num_turns
 from pytest_evals.errors import InfraError, OverlongPromptError
-from pytest_evals.lifecycle import stop
+from pytest_evals.lifecycle import cleanup, stop
 from pytest_evals.messages import AssistantMessage, Message, Response, ToolMessage, Usage
+from pytest_evals.rubrics import slowness
 from pytest_evals.rubrics.rubric import Rubric
+from pytest_evals.rubrics.rubric_group import RubricGroup
 from pytest_evals.state import State, TrajectoryStep
 from tests.environments.scripted_model import ScriptedModel
 
@@ -148,10 +152,10 @@ async def test_tool_calls_in_the_form_of_openai_are_understood() -> None:
     ],
 )
 async def test_an_answer_that_is_no_messages_is_a_bug(answer: Any, words: str) -> None:
-    with pytest.raises(TypeError) as caught:
-        await roll_out(Answering(answer))
+    error = (await roll_out(Answering(answer)))["error"]
 
-    assert str(caught.value).startswith(f"Answering: the result of env_response() {words}; ")
+    assert type(error) is TypeError
+    assert str(error).startswith(f"Answering: the result of env_response() {words}; ")
 
 
 async def test_reasoning_and_unknown_fields_are_sent_back() -> None:
@@ -249,7 +253,7 @@ class Stopping(Echo):
 
     @stop(priority=200)
     async def first(self, **everything: Any) -> int:
-        assert set(everything) == {"state", "env"}
+        assert set(everything) == {"state", "env", "task"}
         self.asked.append("first")
         return int(len(everything["state"].trajectory) == 2)
 
@@ -345,8 +349,8 @@ async def test_a_condition_that_fails_ends_the_rollout_with_its_error() -> None:
     assert isinstance(state["error"], InfraError)
     assert (state["stop_condition"], state["is_completed"]) == ("has_error", True)
     assert (long["stop_condition"], long["error"]) == ("prompt_too_long", None)
-    with pytest.raises(ZeroDivisionError):
-        await roll_out(Buggy(dataset=ROWS))
+    buggy = await roll_out(Buggy(dataset=ROWS))
+    assert (type(buggy["error"]), buggy["stop_condition"]) == (ZeroDivisionError, "has_error")
 
 
 async def test_a_hook_that_raises_at_turn_seven_is_a_bug() -> None:
@@ -358,10 +362,48 @@ async def test_a_hook_that_raises_at_turn_seven_is_a_bug() -> None:
 
     client = model()
 
-    with pytest.raises(KeyError, match="board"):
-        await roll_out(Buggy(dataset=ROWS), client)
+    state = await roll_out(Buggy(dataset=ROWS), client)
 
     assert len(client.prompts) == 6
+    assert state["error"].args == ("board",)
+    assert traceback.extract_tb(state["error"].__traceback__)[-1].filename == __file__
+    assert (state["stop_condition"], state["is_completed"]) == ("has_error", True)
+    assert contents(state["completion"])[::2] == [f"m{turn}" for turn in range(1, 7)]
+    assert state.timing.generation.end > 0
+
+
+async def test_hooks_may_be_sync() -> None:
+    class Plain(MultiTurnEnv):
+        def setup_state(self, state: State) -> Any:
+            state["said"] = []
+
+        def get_prompt_messages(self, state: State) -> Any:
+            return super().get_prompt_messages(state)
+
+        def env_response(self, messages: Any, state: State, **kwargs: Any) -> Any:
+            return [{"role": "user", "content": f"after {len(state['said'])}"}]
+
+        def add_trajectory_step(self, state: State, trajectory_step: TrajectoryStep) -> Any:
+            state["said"].append(trajectory_step.completion[0].content)
+            return super().add_trajectory_step(state, trajectory_step)
+
+        def render_completion(self, state: State) -> Any:
+            state["completion"] = [*state["said"], "over"]
+
+        @stop
+        def enough(self, state: State) -> bool:
+            return len(state["said"]) == 2
+
+        @cleanup
+        def end(self, state: State) -> None:
+            state["ended"] = True
+
+    client = model()
+    state = await roll_out(Plain(dataset=ROWS), client)
+
+    assert (state["error"], state["stop_condition"]) == (None, "enough")
+    assert contents(client.prompts[1]) == ["begin", "m1", "after 1"]
+    assert (state["completion"], state["ended"]) == (["m1", "m2", "over"], True)
 
 
 async def test_setup_may_replace_the_state_and_must_return_one() -> None:
@@ -376,8 +418,8 @@ async def test_setup_may_replace_the_state_and_must_return_one() -> None:
     state = await roll_out(Replacing(dataset=ROWS, max_turns=2))
 
     assert (state["mark"], len(state["completion"])) == (1, 3)
-    with pytest.raises(TypeError, match=r"^Wrong: setup_state\(\) returned bool"):
-        await roll_out(Wrong(dataset=ROWS))
+    error = (await roll_out(Wrong(dataset=ROWS)))["error"]
+    assert str(error).startswith("Wrong: setup_state() returned bool")
 
 
 async def test_a_conversation_need_not_be_linear() -> None:
@@ -437,8 +479,52 @@ async def test_num_turns_is_counted_once_whoever_shares_the_rubric() -> None:
     state = await roll_out(environment)
     await environment.rubric.score_rollout(state)
 
-    assert rubric.functions.count(num_turns) == 1
+    assert num_turns not in rubric.functions
+    assert environment.rubric.functions.count(num_turns) == 1
     assert (state["reward"], state["metrics"]["num_turns"]) == (1.0, 4.0)
+
+
+async def test_num_turns_is_counted_once_in_a_group_of_rubrics() -> None:
+    group = RubricGroup([Rubric(funcs=[lambda answer: 1.0]), Rubric()])
+    Echo(dataset=ROWS, rubric=group)
+    environment = Echo(dataset=ROWS, rubric=group, max_turns=4)
+
+    state = await roll_out(environment)
+    await environment.rubric.score_rollout(state)
+
+    assert (state["reward"], state["metrics"]["num_turns"]) == (1.0, 4.0)
+
+
+async def test_num_turns_leaves_the_rubric_of_the_user_alone() -> None:
+    class Own(Rubric):
+        async def score_rollout(self, state: State) -> None:
+            state["reward"], state["metrics"], state["error"] = 0.25, {"own": 1.0}, None
+
+    changed = Rubric(funcs=[lambda answer: 1.0])
+    environments = [
+        Echo(dataset=ROWS, rubric=rubric, max_turns=2) for rubric in (changed, Own(), None)
+    ]
+    changed.weights = [0.5]
+    states = [await roll_out(environment) for environment in environments]
+    for environment, state in zip(environments, states, strict=True):
+        await environment.rubric.score_rollout(state)
+
+    assert [state["reward"] for state in states] == [0.5, 0.25, 0.0]
+    assert [state["metrics"]["num_turns"] for state in states] == [2.0, 2.0, 2.0]
+    assert states[1]["metrics"] == {"own": 1.0, "num_turns": 2.0}
+
+
+async def test_a_num_turns_of_the_users_own_is_the_metric() -> None:
+    def counted(state: State) -> float:
+        return 10.0
+
+    counted.__name__ = "num_turns"
+    environment = Echo(dataset=ROWS, rubric=Rubric(funcs=[counted]), max_turns=2)
+
+    state = await roll_out(environment)
+    await environment.rubric.score_rollout(state)
+
+    assert state["metrics"] == {"num_turns": 10.0}
 
 
 async def test_the_parts_of_a_prompt_are_the_rollouts_own() -> None:
@@ -480,3 +566,39 @@ async def test_what_a_rollout_changes_stays_its_own() -> None:
     assert second.trajectory[-1].prompt[0]["content"] == "hi!!"
     assert (example["info"], example["board"]) == ({"seen": []}, [["-"]])
     assert contents(example["prompt"]) == ["hi"]
+
+
+async def test_hooks_that_block_the_loop_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def block(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    class Blocking(Echo):
+        async def setup_state(self, state: State) -> Any:
+            block(0.2)
+
+        async def env_response(self, messages: Any, state: State, **kwargs: Any) -> Any:
+            block(0.3)
+            return await super().env_response(messages, state)
+
+    class OwnPrompts(MultiTurnEnv):
+        def get_prompt_messages(self, state: State) -> Any:
+            block(0.4)
+            return [*state["prompt"]]
+
+        async def env_response(self, messages: Any, state: State, **kwargs: Any) -> Any:
+            raise AssertionError("it is not called")
+
+    monkeypatch.setattr(slowness, "perf_counter", lambda: now)
+    state = await roll_out(Blocking(dataset=ROWS, max_turns=2))
+    own = await roll_out(OwnPrompts(dataset=ROWS, max_turns=1))
+    fast = await roll_out(Echo(dataset=ROWS, max_turns=3))
+
+    assert state["slow_calls"] == [
+        ("setup_state of Blocking", pytest.approx(0.2)),
+        ("env_response of Blocking", pytest.approx(0.3)),
+    ]
+    assert own["slow_calls"] == [("get_prompt_messages of OwnPrompts", pytest.approx(0.4))]
+    assert "slow_calls" not in fast

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_evals.environments import environment as environment_module
 from pytest_evals.environments.multi_turn import MultiTurnEnv
 from pytest_evals.errors import InfraError, SandboxError
 from pytest_evals.lifecycle import cleanup, stop, teardown
@@ -89,9 +90,10 @@ async def test_a_timeout_of_the_environments_own_code_is_a_bug() -> None:
 
     for limit in (None, 60.0):
         environment = Impatient(timeout_seconds=limit)
-        with pytest.raises(TimeoutError):
-            await roll_out(environment)
+        state = await roll_out(environment)
         assert environment.ended == [(None, 1)]
+        assert (type(state["error"]), state["stop_condition"]) == (TimeoutError, "has_error")
+        assert "timed_out" not in state
 
 
 @pytest.mark.parametrize("error", [SandboxError("closed"), None])
@@ -168,16 +170,66 @@ async def test_cleanup_goes_by_priority_around_the_completion() -> None:
     assert environment.ended == ["before", "note", "after"]
 
 
-@pytest.mark.parametrize("error", [ValueError("v"), SystemExit(3)])
-async def test_a_cleanup_that_raises_is_a_bug_and_stops_no_other(error: BaseException) -> None:
+async def test_a_cleanup_that_raises_is_a_bug_and_stops_no_other() -> None:
+    error = ValueError("v")
     environment = handlers(before=error, after=KeyError("k"))
 
-    with pytest.raises(type(error)) as caught:
+    state = await roll_out(environment)
+
+    assert state["error"] is error
+    assert environment.ended == ["before", "note", "after"]
+    assert error.__notes__ == ["after that, after() raised KeyError: 'k'"]
+    assert (state["stop_condition"], len(state["completion"])) == ("max_turns_reached", 5)
+
+
+async def test_a_cleanup_that_exits_is_passed_on() -> None:
+    environment = handlers(before=SystemExit(3), after=KeyError("k"))
+
+    with pytest.raises(SystemExit):
         await roll_out(environment)
 
-    assert caught.value is error
     assert environment.ended == ["before", "note", "after"]
-    assert caught.value.__notes__ == ["after that, after() raised KeyError: 'k'"]
+
+
+async def test_a_completion_that_cannot_be_rendered_is_what_was_said() -> None:
+    class Odd(Talk):
+        async def env_response(self, messages: Any, state: State, **kwargs: Any) -> Any:
+            state["final_env_response"] = 42
+
+        @cleanup
+        async def note(self, state: State) -> None:
+            self.ended.append(state["completion"])
+
+    environment = Odd()
+    state = await roll_out(environment)
+
+    assert str(state["error"]).startswith("Odd: state['final_env_response'] is int")
+    assert [message["content"] for message in state["completion"]] == ["said"]
+    assert environment.ended == [None]
+
+
+async def test_what_is_more_than_a_bug_is_passed_on() -> None:
+    class Exiting(Talk):
+        async def env_response(self, messages: Any, state: State, **kwargs: Any) -> Any:
+            raise SystemExit(3)
+
+    environment = Exiting()
+    with pytest.raises(SystemExit):
+        await roll_out(environment)
+
+    assert environment.ended == [(None, 1)]
+
+
+async def test_a_bug_that_spoiled_the_state_is_passed_on() -> None:
+    class Spoiling(Talk):
+        async def env_response(self, messages: Any, state: State, **kwargs: Any) -> Any:
+            del state["trajectory"]
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        await roll_out(Spoiling())
+
+    assert caught.value.__notes__ == ["after that, cleanup() raised KeyError: 'trajectory'"]
 
 
 async def test_a_cleanup_that_fails_as_foreseen_is_the_error_of_the_rollout() -> None:
@@ -200,12 +252,11 @@ async def test_a_cleanup_does_not_hide_what_came_before() -> None:
     state = await roll_out(environment)
     bug = ZeroDivisionError()
     environment.failures = {"setup": bug, "note": ValueError("v")}
-    with pytest.raises(ZeroDivisionError) as caught:
-        await roll_out(environment)
+    broken = await roll_out(environment)
 
     assert state["error"] is first
-    assert caught.value is bug
-    assert caught.value.__notes__ == ["after that, cleanup() raised ValueError: v"]
+    assert broken["error"] is bug
+    assert bug.__notes__ == ["after that, cleanup() raised ValueError: v"]
 
 
 async def test_cleanup_sees_the_state_that_setup_returned() -> None:
@@ -221,10 +272,10 @@ async def test_cleanup_sees_the_state_that_setup_returned() -> None:
             self.ended.append(state.get("sandbox"))
 
     environment = Replacing()
-    with pytest.raises(ZeroDivisionError):
-        await roll_out(environment)
+    state = await roll_out(environment)
 
-    assert environment.ended == ["s1"]
+    assert environment.ended == [state["sandbox"]] == ["s1"]
+    assert type(state["error"]) is ZeroDivisionError
 
 
 @pytest.mark.parametrize("kind", [HangsInSetup, HangsAtTurnThree])
@@ -315,3 +366,46 @@ async def test_no_rollout_of_many_hears_another() -> None:
         assert state["turns"] == list(range(1, turns))
     messages = [id(m) for task in running for m in task.result()["completion"]]
     assert len(set(messages)) == len(messages)
+
+
+async def test_a_cleanup_that_hangs_leaves_the_rollout_unmeasured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(environment_module, "CLEANUP_SECONDS", SOON)
+
+    class Hanging(Talk):
+        @cleanup(priority=5)
+        async def release(self, state: State) -> None:
+            await self.hang()
+
+    environment = Hanging()
+    state = await roll_out(environment)
+
+    assert isinstance(state["error"], InfraError)
+    assert "release() did not end within" in str(state["error"])
+    assert len(state["completion"]) == 5
+    assert environment.ended == [("max_turns_reached", 5)]
+
+
+async def test_a_cleanup_has_its_own_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment_module, "CLEANUP_SECONDS", 60.0)
+    state = await roll_out(handlers(note=TimeoutError("of its own")))
+
+    assert type(state["error"]) is TimeoutError
+
+
+async def test_handlers_may_ask_for_the_task() -> None:
+    class Asking(Talk):
+        @stop
+        def is_sum(self, task: str) -> bool:
+            self.ended.append(task)
+            return False
+
+        @cleanup
+        async def note(self, state: State, task: str = "none") -> None:
+            self.ended.append(task)
+
+    environment = Asking(dataset=[{"question": "q", "task": "sums"}], max_turns=1)
+    await roll_out(environment)
+
+    assert environment.ended == ["sums", "sums", "sums"]

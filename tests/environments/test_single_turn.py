@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_evals.environments.multi_turn import num_turns
 from pytest_evals.environments.single_turn import SingleTurnEnv
+from pytest_evals.environments.turn_monitor import num_turns
 from pytest_evals.errors import InfraError, ModelError, OverlongPromptError
 from pytest_evals.messages import Message, Response, Usage
 from pytest_evals.rubrics.rubric import Rubric
@@ -104,11 +104,11 @@ async def test_a_foreseen_error_is_in_the_state() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("bug"), TimeoutError("of the client")])
-async def test_any_other_exception_propagates(error: Exception) -> None:
+async def test_any_other_exception_ends_it_too(error: Exception) -> None:
     for timeout in (None, 60.0):
-        with pytest.raises(type(error)) as caught:
-            await roll_out(SingleTurnEnv(dataset=ROWS, timeout_seconds=timeout), Model(error))
-        assert caught.value is error
+        environment = SingleTurnEnv(dataset=ROWS, timeout_seconds=timeout)
+        state = await roll_out(environment, Model(error))
+        assert (state["error"], state["stop_condition"]) == (error, "has_error")
 
 
 async def test_the_environments_own_timeout_is_no_error() -> None:
@@ -189,7 +189,7 @@ async def test_num_turns_is_a_metric_once() -> None:
     state = await roll_out(environment, Model())
     await environment.rubric.score_rollout(state)
 
-    assert rubric.functions.count(num_turns) == 1
+    assert environment.rubric.functions.count(num_turns) == 1
     assert state["metrics"] == {"<lambda>": 1.0, "num_turns": 1.0}
     assert state["reward"] == 1.0
 

@@ -18,7 +18,8 @@ from pytest_evals.errors import (
     ToolParseError,
     outcome_of,
 )
-from pytest_evals.messages import AssistantMessage, ToolMessage
+from pytest_evals.messages import AssistantMessage, Message, ToolMessage
+from pytest_evals.rubrics import slowness
 from pytest_evals.rubrics.rubric import Rubric
 from pytest_evals.state import State
 from tests.environments.scripted_model import Script, ScriptedModel, calling
@@ -265,8 +266,10 @@ class TestMistakesOfTools:
         def words(error: Exception) -> str:
             raise RuntimeError("no words")
 
-        with pytest.raises(RuntimeError, match="no words"):
-            await told(("fail", {"reason": "no"}), error_formatter=words)
+        environment = tools_env(fail, error_formatter=words)
+        error = (await roll_out(environment, [calling(("fail", {"reason": "no"}))]))["error"]
+
+        assert (type(error), str(error)) == (RuntimeError, "no words")
 
     async def test_a_tool_that_times_out_is_told(self) -> None:
         async def slow() -> None:
@@ -493,3 +496,91 @@ class TestSubclasses:
         )
 
         assert (answers(state), state["stop_condition"]) == (["2"], "has_final_env_response")
+
+
+class TestToolsThatTheModelCannotCall:
+    def test_are_named_with_the_parameter(self) -> None:
+        def positional(a: int, /, b: int) -> int:
+            return a + b
+
+        def starred(*numbers: int) -> int:
+            return sum(numbers)
+
+        with pytest.raises(SetupError, match="tool 'positional': parameter 'a' cannot be given by"):
+            tools_env(positional)
+        with pytest.raises(
+            SetupError, match=r"tool 'starred': parameter 'numbers'.* give it a list"
+        ):
+            tools_env(starred)
+
+    def test_are_fine_where_the_environment_calls_them_itself(self) -> None:
+        def starred(*numbers: int) -> int:
+            return sum(numbers)
+
+        class Own(ToolEnv):
+            async def call_tool(
+                self, tool_name: str, tool_args: dict[str, Any], tool_call_id: str, **kwargs: Any
+            ) -> Message:
+                total = self.tool_map[tool_name](*tool_args["numbers"])
+                return ToolMessage(content=str(total), tool_call_id=tool_call_id)
+
+        assert list(Own(tools=[starred], dataset=ROWS).tool_map) == ["starred"]
+
+    @pytest.mark.parametrize("name", ["<lambda>", "two words", "", "x" * 65, "größe"])
+    def test_have_names_that_servers_take(self, name: str) -> None:
+        def tool(a: int) -> int:
+            return a
+
+        tool.__name__ = name
+        with pytest.raises(SetupError, match="a tool's name is 1 to 64 letters"):
+            tools_env(tool)
+
+
+class TestWhatIsNotedOfTools:
+    async def test_what_they_raised_is_counted(self) -> None:
+        calls = [("fail", {"reason": "no"}), ("fail", {"reason": "no"}), ("add", {"a": 1, "b": 2})]
+        state = await roll_out(tools_env(add, fail), [calling(*calls), "done"])
+
+        assert state["eval_tool_runs"] == {
+            "fail": {"calls": 2, "errors": {"ValueError": 2}},
+            "add": {"calls": 1, "errors": {}},
+        }
+
+    async def test_mistakes_of_the_model_are_not(self) -> None:
+        def keyed(key: str) -> int:
+            return {"a": 1}[key]
+
+        calls = [("add", {"a": 1}), ("add", {"x": 1}), ("nobody", {}), ("add", "{"), ("add", "[]")]
+        state = await roll_out(tools_env(add, keyed), [calling(*calls), "done"])
+        inside = await roll_out(tools_env(keyed), [calling(("keyed", {"key": "b"})), "done"])
+
+        assert "eval_tool_runs" not in state
+        assert inside["eval_tool_runs"] == {"keyed": {"calls": 1, "errors": {"KeyError": 1}}}
+
+    async def test_one_that_ends_the_rollout_is_its_error_and_not_counted(self) -> None:
+        environment = tools_env(fail, stop_errors=[ValueError])
+        state = await roll_out(environment, [calling(("fail", {"reason": "no"}))])
+
+        assert isinstance(state["error"], ToolCallError)
+        assert "eval_tool_runs" not in state
+
+    async def test_those_that_block_the_loop_are_named(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 0.0
+
+        def block() -> str:
+            nonlocal now
+            now += 0.5
+            return "at last"
+
+        async def block_later() -> str:
+            await asyncio.sleep(0)
+            return block()
+
+        monkeypatch.setattr(slowness, "perf_counter", lambda: now)
+        calls = calling(("block", {}), ("block_later", {}), ("add", {"a": 1, "b": 2}))
+        state = await roll_out(tools_env(block, block_later, add), [calls, "done"])
+
+        # Not env_response as well, which called them.
+        assert state["slow_calls"] == [("tool 'block'", 0.5), ("tool 'block_later'", 0.5)]

@@ -159,7 +159,8 @@ async def test_a_judge_that_is_away_leaves_haiku_unmeasured(
     with DemoServer(status=503) as away:
         monkeypatch.setenv("HAIKU_JUDGE_URL", away.url)
         environment = load("haiku_judge")
-        client = environment.rubric.judge_client  # type: ignore[attr-defined]
+        judge, _turns = environment.rubric.rubrics  # type: ignore[attr-defined]
+        client = judge.judge_client
         assert isinstance(client, openai.AsyncOpenAI)
         client.max_retries = 0
         given = {"api_base_url": server.url, "api_key_var": "EMPTY"}

@@ -215,9 +215,26 @@ def test_metadata_is_not_tied_to_its_arguments() -> None:
 
 
 def test_metadata_names_tools_and_counts_what_became_zero() -> None:
-    summary, found = evaluated([[1, 0]], reward_errors=2, tool_defs=[{"name": "add"}])
+    errors = ["grade: KeyError: 'a' (sums.py:3)", "tone: returned None"]
+    summary, found = evaluated([[1, 0]], reward_errors=errors, tool_defs=[{"name": "add"}])
     data = written(summary, found, extra_env_kwargs={"max_turns": 3})
     assert data["tools"] == [{"name": "add"}]
     assert (data["reward_errors"], summary.reward_errors) == (4, 4)
+    assert summary.first_reward_errors == ((2, errors[0]), (2, errors[1]))
     assert data["extra_env_kwargs"] == {"max_turns": 3}
     assert written(*evaluated([[1]]))["tools"] is None
+
+
+def test_what_tools_raised_is_told_with_the_calls_there_were() -> None:
+    runs = {
+        "add": {"calls": 4, "errors": {"RuntimeError": 2, "KeyError": 1}},
+        "book": {"calls": 1, "errors": {}},
+    }
+    summary, _ = evaluated([[1, 0]], tool_runs=runs)
+    assert summary.tool_errors == (
+        "tool add raised RuntimeError in 4 of 8 calls",
+        "tool add raised KeyError in 2 of 8 calls",
+    )
+    summary, _ = evaluated([[1]], tool_runs={"add": {"calls": 1, "errors": {"KeyError": 1}}})
+    assert summary.tool_errors == ("tool add raised KeyError in 1 of 1 call",)
+    assert evaluated([[1]])[0].tool_errors == ()

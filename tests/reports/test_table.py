@@ -236,10 +236,23 @@ def test_token_counts(tokens: int, text: str) -> None:
 
 @pytest.mark.parametrize(("count", "text"), [(1, "  2 reward errors"), (2, "  4 reward errors")])
 def test_mistakes_in_reward_functions_are_counted(count: int, text: str) -> None:
-    lines = texts([summary([[0, 1]], reward_errors=count)])
+    lines = texts([summary([[0, 1]], reward_errors=["grade: KeyError"] * count)])
     assert f"{text} counted as 0" in lines
 
 
 def test_one_mistake_is_no_more() -> None:
-    assert "  1 reward error counted as 0" in texts([summary([[0]], reward_errors=1)])
+    lines = texts([summary([[0]], reward_errors=["grade: KeyError: 'x' (sums.py:13)"])])
+    at = lines.index("  1 reward error counted as 0")
+    assert lines[at + 1] == "    1x grade: KeyError: 'x' (sums.py:13)"
     assert not any("reward error" in line for line in texts([summary([[0]])]))
+
+
+def test_the_first_error_of_a_function_and_of_a_tool_is_shown_whoever_wrote_it() -> None:
+    runs = {"a\nb": {"calls": 1, "errors": {"E": 1}}}
+    errors = [f"grade{number}: ValueError: {'x' * 1000}\x1b[2J" for number in range(9)]
+    lines = texts([summary([[0, 1]], reward_errors=errors, tool_runs=runs)])
+
+    shown = [line for line in lines if line.startswith("    2x grade")]
+    assert len(shown) == 5
+    assert all(len(line) < 400 and "\x1b" not in line for line in shown)
+    assert r"  tool a\nb raised E in 2 of 2 calls" in lines

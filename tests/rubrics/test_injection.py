@@ -235,4 +235,7 @@ async def test_a_group_function_cannot_ask_for_one_rollouts_fields() -> None:
     state = finished()
     await Rubric(funcs=[grade]).score_group([state])
 
-    assert "asks for 'answer', which nothing provides; available: answers" in str(state["error"])
+    told = str(state["error"])
+    assert (
+        "asks for 'answer', which nothing provides (did you mean 'answers'?); available: " in told
+    )

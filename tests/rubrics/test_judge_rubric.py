@@ -290,6 +290,35 @@ async def test_no_verdict_is_unmeasured_and_never_0(
     assert state["judge_response"] == {}
 
 
+@pytest.mark.parametrize("reward_errors", ["broken", "zero"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError(),
+        OSError("no route"),
+        ValueError("no JSON"),
+        ExceptionGroup("tasks", [KeyError("choices")]),
+    ],
+    ids=repr,
+)
+async def test_whatever_its_client_raises_is_no_verdict(
+    error: Exception, reward_errors: Any
+) -> None:
+    class Failing:
+        async def get_response(self, *args: Any, **kwargs: Any) -> Any:
+            raise error
+
+    judge = JudgeRubric(judge_client=Failing())
+    judge.add_reward_func(verdict_of)
+    judge.reward_errors = reward_errors
+    state = finished()
+    await judge.score_rollout(state)
+
+    assert isinstance(state["error"], JudgeError)
+    assert type(error).__name__ in str(state["error"])
+    assert state["error"].__cause__ is error
+
+
 async def test_an_argument_that_no_endpoint_knows_is_a_mistake() -> None:
     judge = rubric(Asked(), judge_sampling_args={"temprature": 1})
     judge.add_reward_func(verdict_of)
@@ -417,10 +446,13 @@ async def test_a_judge_that_is_the_model_under_test_is_warned_of_once(
 ) -> None:
     judge = rubric(Asked(), judge_model="m")
     judge.add_reward_func(verdict_of)
+    told = "the judge is the model under test: m at http://judge.test/v1"
     for _ in range(2):
-        await judge.score_rollout(finished("m", OwnClient(url="http://judge.test/v1")))
+        state = finished("m", OwnClient(url="http://judge.test/v1"))
+        await judge.score_rollout(state)
+        assert state["eval_warnings"] == [told]
 
-    assert warnings_in(caplog) == ["the judge is the model under test: m at http://judge.test/v1"]
+    assert warnings_in(caplog) == [told]
 
 
 async def test_another_model_server_or_an_explicit_wish_is_not(

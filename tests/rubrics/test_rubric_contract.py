@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -221,8 +223,12 @@ async def test_every_method_is_called_though_one_raises() -> None:
 
 async def test_a_rubric_without_such_methods() -> None:
     rubric = Rubric()
-    await rubric.cleanup(finished())
+    state = finished()
+    before = dict(state)
+    await rubric.cleanup(state)
     await rubric.teardown()
+
+    assert state == before
 
 
 # Failures.
@@ -238,7 +244,13 @@ async def test_reward_errors_zero_counts_a_mistake_as_0() -> None:
     assert state["error"] is None
     assert state["reward"] == 1.0
     assert state["metrics"]["grade"] == 0.0
-    assert state["reward_errors"] == 4
+    assert [re.split(r" \(|;", line)[0] for line in state["reward_errors"]] == [
+        "grade: ValueError",
+        "<lambda>: returned None, not a number",
+        "<lambda>: returned nan, not a finite number",
+        "<lambda>: asks for 'reference', which nothing provides",
+    ]
+    assert "test_rubric_contract.py:" in state["reward_errors"][0]
 
 
 async def test_reward_errors_zero_in_a_group() -> None:
@@ -251,7 +263,8 @@ async def test_reward_errors_zero_in_a_group() -> None:
     await rubric.score_group(states)
 
     assert [state["reward"] for state in states] == [0.0, 0.5]
-    assert [state["reward_errors"] for state in states] == [2, 1]
+    assert [len(state["reward_errors"]) for state in states] == [2, 1]
+    assert states[0]["reward_errors"][0].startswith("picky: ZeroDivisionError: ")
 
 
 async def test_without_failures_nothing_is_counted() -> None:
@@ -304,18 +317,69 @@ async def test_nor_is_a_judge_that_the_reward_function_asks_itself(reward_errors
         assert outcome_of(state["error"]) == "unmeasured"
 
 
-async def test_an_exception_raised_while_handling_one_of_a_judge_is_a_mistake() -> None:
+@pytest.mark.parametrize("reward_errors", ["broken", "zero"])
+async def test_an_exception_raised_while_handling_one_of_a_judge(reward_errors: Any) -> None:
     def grade() -> float:
         try:
             raise JudgeError("down")
         except JudgeError:
             return float("no verdict")
 
+    async def several() -> float:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(failing())
+        return 1.0
+
+    async def failing() -> None:
+        raise ConnectionResetError
+
+    for function in (grade, several):
+        rubric = Rubric([function])
+        rubric.reward_errors = reward_errors
+        state = finished()
+        await rubric.score_rollout(state)
+
+        assert isinstance(state["error"], JudgeError)
+        assert outcome_of(state["error"]) == "unmeasured"
+
+
+@pytest.mark.parametrize("reward_errors", ["broken", "zero"])
+async def test_a_time_limit_by_signals_is_never_0(reward_errors: Any) -> None:
+    def grade(completion: Any) -> float:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        return 1.0
+
+    def verified(completion: Any) -> float:
+        try:
+            return grade(completion)
+        except ValueError as error:
+            raise ValueError("doesn't support threaded environment") from error
+
+    def score(function: Any) -> State:
+        rubric = Rubric([function])
+        rubric.reward_errors = reward_errors
+        state = finished()
+        asyncio.run(rubric.score_rollout(state))
+        return state
+
+    for function in (grade, verified):
+        state = await asyncio.to_thread(score, function)
+
+        assert isinstance(state["error"], RewardError)
+        assert "parsing_timeout=None" in str(state["error"])
+        assert "--evals-sequential" in str(state["error"])
+        assert outcome_of(state["error"]) == "broken"
+        assert "reward_errors" not in state
+
+
+async def test_a_late_import_of_verifiers_is_told_what_to_do() -> None:
+    def grade() -> float:
+        raise ModuleNotFoundError("No module named 'verifiers'", name="verifiers")
+
     state = finished()
     await Rubric([grade]).score_rollout(state)
 
-    assert isinstance(state["error"], RewardError)
-    assert outcome_of(state["error"]) == "broken"
+    assert "import it at the top of the environment's module" in str(state["error"])
 
 
 async def test_causes_that_go_in_circles() -> None:

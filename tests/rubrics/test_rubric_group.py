@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 
 from pytest_evals.errors import InfraError, JudgeError, ModelError, RewardError
 from pytest_evals.lifecycle import cleanup, teardown
+from pytest_evals.messages import AssistantMessage, Response
 from pytest_evals.parsers import Parser, XMLParser
 from pytest_evals.rubrics.rubric import Rubric
 from pytest_evals.rubrics.rubric_group import RubricGroup
-from pytest_evals.state import State, new_state
+from pytest_evals.state import State, TrajectoryStep, new_state
 
 
 def finished(answer: str = "4") -> State:
@@ -154,7 +156,7 @@ async def test_reward_errors_are_counted_over_all_rubrics() -> None:
 
     assert group.reward_errors == "zero"
     assert state["reward"] == 0.5
-    assert state["reward_errors"] == 2
+    assert len(state["reward_errors"]) == 2
 
 
 async def test_a_sum_that_overflows_is_an_error() -> None:
@@ -234,7 +236,7 @@ async def test_a_subclass_that_raises() -> None:
     state = await scored(Own(cause), Rubric([half]))
     judged = await scored(Own(JudgeError("down")))
 
-    assert str(state["error"]) == "reward function 'Own' raised ValueError: mine"
+    assert str(state["error"]).startswith("reward function 'Own' raised ValueError: mine (")
     assert state["error"].__cause__ is cause
     assert isinstance(judged["error"], JudgeError)
 
@@ -307,8 +309,70 @@ def test_parameters_that_nothing_provides_are_found_before_any_rollout() -> None
 
     group = RubricGroup([Rubric([grade]), Rubric([half, compare])])
 
-    assert group.missing_parameters({"answer": "4"}) == [
-        ("grade", "reference"),
-        ("compare", "references"),
-    ]
-    assert group.missing_parameters({"reference": "4"}) == [("compare", "references")]
+    alone, together = group.parameter_problems({"answer": "4", "referense": "4"})
+    assert re.match(r"grade\(\) at .*test_rubric_group\.py:\d+ asks for 'reference'", alone)
+    assert alone.endswith(
+        "which nothing provides (did you mean 'referense'?); available: answer, completion, info,"
+        " parser, prompt, referense, state, task"
+    )
+    assert "asks for 'references', which nothing provides; available: answers, " in together
+    assert len(group.parameter_problems({"reference": "4"})) == 1
+
+
+def test_whether_a_reward_can_be_more_than_nothing() -> None:
+    class Own(Rubric):
+        async def score_rollout(self, state: State) -> None:
+            state["reward"] = 1.0
+
+    metrics = Rubric([half], weights=[0.0])
+    assert not Rubric().gives_rewards
+    assert not RubricGroup([metrics, RubricGroup([Rubric()])]).gives_rewards
+    assert Rubric([half]).gives_rewards
+    assert Own().gives_rewards
+    assert RubricGroup([metrics, Own()]).gives_rewards
+
+
+async def test_the_steps_get_what_the_rollout_got() -> None:
+    def stepping() -> State:
+        state = finished()
+        response = Response(AssistantMessage(content="4"))
+        state["trajectory"] = [
+            TrajectoryStep(prompt=[], completion=[response.message], response=response)
+        ]
+        return state
+
+    states = [stepping(), stepping()]
+    await RubricGroup([Rubric([rank]), Rubric([rank])]).score_group(states)
+
+    assert [state["reward"] for state in states] == [0.0, 2.0]
+    assert [state.trajectory[0]["reward"] for state in states] == [0.0, 2.0]
+    assert [state.trajectory[0]["advantage"] for state in states] == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize("metrics", [[1], {"a": "one"}, 7])
+async def test_metrics_that_are_none_are_that_rollouts_error(metrics: Any) -> None:
+    class Own(Rubric):
+        async def score_group(self, states: Any, **named: Any) -> None:
+            await super().score_group(states, **named)
+            states[0]["metrics"] = metrics
+
+    states = [finished(), finished()]
+    await RubricGroup([Own([rank, half]), Rubric([half])]).score_group(states)
+
+    assert isinstance(states[0]["error"], RewardError)
+    assert "left the metrics" in str(states[0]["error"])
+    assert (states[1]["error"], states[1]["reward"]) == (None, 2.0)
+
+
+async def test_a_single_failure_of_a_handler_keeps_the_name_of_its_rubric() -> None:
+    class Holding(Rubric):
+        @teardown
+        def close(self) -> None:
+            raise OSError("disk")
+
+    with pytest.raises(ExceptionGroup, match="teardown of Holding"):
+        await RubricGroup([Rubric(), Holding()]).teardown()
+    with pytest.raises(ExceptionGroup, match="teardown of RubricGroup") as caught:
+        await RubricGroup([Holding(), Holding()]).teardown()
+
+    assert len(caught.value.exceptions) == 2

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from pytest_evals.errors import InfraError, ModelError, RewardError, outcome_of
 from pytest_evals.messages import Message, Response
 from pytest_evals.rubrics.rubric import Rubric
 from pytest_evals.state import State, TrajectoryStep, new_state
+
+HERE = __file__.removeprefix(f"{Path.cwd()}/")
 
 
 def finished(answer: str = "4") -> State:
@@ -136,12 +140,14 @@ async def test_numpy_scalars_are_numbers_and_numpy_text_is_not() -> None:
     ],
 )
 async def test_what_is_not_a_finite_number_is_an_error(value: Any, reason: str) -> None:
-    state = await scored(lambda: value)
+    function = lambda: value  # noqa: E731
+    state = await scored(function)
 
     error = state["error"]
     assert isinstance(error, RewardError)
-    assert error.reason == reason
-    assert str(error) == f"reward function '<lambda>' {reason}"
+    place = f"{HERE}:{function.__code__.co_firstlineno}"
+    assert error.reason == f"{reason} ({place})"
+    assert str(error) == f"reward function '<lambda>' {reason} ({place})"
     assert outcome_of(error) == "broken"
     assert (state["reward"], state["metrics"]) == (None, None)
 
@@ -168,14 +174,31 @@ def raises(error: BaseException) -> Callable[..., float]:
     return grade
 
 
+def raised_in(function: Callable[..., Any], line: int) -> str:
+    """Return the place of a line of a function, counted from its `def`, as messages name it."""
+    return f"{HERE}:{function.__code__.co_firstlineno + line}"
+
+
+async def test_the_line_is_that_of_the_function_also_for_an_error_of_a_library() -> None:
+    def grade(completion: Any) -> float:
+        return float(json.loads("{")["x"])
+
+    error = (await scored(grade))["error"]
+
+    assert "raised JSONDecodeError: " in str(error)
+    assert str(error).endswith(f" ({raised_in(grade, 1)})")
+
+
 async def test_an_exception_is_the_rollouts_error_and_never_zero() -> None:
     cause = ValueError("bad\nanswer")
 
-    state = await scored(raises(cause), half)
+    grade = raises(cause)
+    state = await scored(grade, half)
 
     error = state["error"]
     assert isinstance(error, RewardError)
-    assert str(error) == "reward function 'grade' raised ValueError: bad answer"
+    place = raised_in(grade, 1)
+    assert str(error) == f"reward function 'grade' raised ValueError: bad answer ({place})"
     assert error.__cause__ is cause
     assert cause.__traceback__ is not None
     assert (state["reward"], state["metrics"]) == (None, None)
@@ -188,7 +211,8 @@ async def test_an_exception_of_an_async_function() -> None:
 
     error = (await scored(grade))["error"]
 
-    assert str(error) == "reward function 'grade' raised KeyError: 'x'"
+    place = raised_in(grade, 2)
+    assert str(error) == f"reward function 'grade' raised KeyError: 'x' ({place})"
     assert isinstance(error.__cause__, KeyError)
 
 
@@ -199,7 +223,7 @@ class BrokenTextError(Exception):
 
 async def test_hostile_exceptions() -> None:
     assert str((await scored(raises(BrokenTextError())))["error"]).endswith(
-        "raised BrokenTextError"
+        f"raised BrokenTextError ({raised_in(raises(ValueError()), 1)})"
     )
     assert "SystemExit: 3" in str((await scored(raises(SystemExit(3))))["error"])
     assert len(str((await scored(raises(ValueError("x " * 10**6))))["error"])) < 10_100
@@ -355,7 +379,7 @@ async def test_a_group_function_that_raises_fails_the_group() -> None:
     await Rubric(funcs=[grade]).score_group(states)
 
     assert {str(state["error"]) for state in states} == {
-        "reward function 'grade' raised IndexError: of mine"
+        f"reward function 'grade' raised IndexError: of mine ({raised_in(grade, 1)})"
     }
     assert outcome_of(states[0]["error"]) == "broken"
 

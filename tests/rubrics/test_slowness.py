@@ -8,7 +8,7 @@ import pytest
 
 from pytest_evals.rubrics import slowness
 from pytest_evals.rubrics.rubric import Rubric
-from pytest_evals.rubrics.slowness import Timed
+from pytest_evals.rubrics.slowness import Timed, timed_call
 from pytest_evals.state import State, new_state
 
 
@@ -239,14 +239,12 @@ async def test_functions_that_block_the_loop_are_named(clock: Clock) -> None:
     state = finished()
     await rubric.score_rollout(state)
 
-    assert state["slow_rewards"] == pytest.approx(
-        {
-            "slow": 0.25,
-            "slow_step": 0.5,
-            "slow_before_awaiting": 0.2,
-            "slow_and_broken_metric": 1.0,
-        }
-    )
+    assert state["slow_calls"] == [
+        ("reward function 'slow'", pytest.approx(0.25)),
+        ("reward function 'slow_step'", pytest.approx(0.5)),
+        ("reward function 'slow_before_awaiting'", pytest.approx(0.2)),
+        ("reward function 'slow_and_broken_metric'", pytest.approx(1.0)),
+    ]
 
 
 async def test_the_longest_of_a_group_function_is_told_of_each_rollout(clock: Clock) -> None:
@@ -259,7 +257,8 @@ async def test_the_longest_of_a_group_function_is_told_of_each_rollout(clock: Cl
     states = [finished(), finished()]
     await Rubric([compare]).score_group(states)
 
-    assert [state["slow_rewards"] for state in states] == [{"compare": pytest.approx(0.3)}] * 2
+    told = [("reward function 'compare'", pytest.approx(0.3))]
+    assert [state["slow_calls"] for state in states] == [told] * 2
 
 
 async def test_a_group_function_that_fails_slowly_is_named_too(clock: Clock) -> None:
@@ -275,11 +274,53 @@ async def test_a_group_function_that_fails_slowly_is_named_too(clock: Clock) -> 
         state = finished()
         await Rubric([function]).score_group([state])
 
-        assert state["slow_rewards"] == {function.__name__: pytest.approx(seconds)}
+        name = f"reward function {function.__name__!r}"
+        assert state["slow_calls"] == [(name, pytest.approx(seconds))]
 
 
 async def test_nothing_is_said_of_fast_ones() -> None:
     state = finished()
     await Rubric([lambda: 1.0]).score_rollout(state)
 
-    assert "slow_rewards" not in state
+    assert "slow_calls" not in state
+
+
+async def test_a_call_is_named_unless_something_in_it_was(clock: Clock) -> None:
+    state = finished()
+
+    async def inner() -> str:
+        clock.passes(0.4)
+        return "said"
+
+    async def outer() -> Any:
+        clock.passes(0.01)
+        return await timed_call(state, "tool 'inner'", inner)
+
+    assert await timed_call(state, "env_response of Env", outer) == "said"
+    assert state["slow_calls"] == [("tool 'inner'", pytest.approx(0.4))]
+
+
+async def test_a_call_may_be_sync_and_may_raise(clock: Clock) -> None:
+    state = finished()
+
+    def hook(seconds: float, *, error: Exception | None = None) -> float:
+        clock.passes(seconds)
+        if error is not None:
+            raise error
+        return seconds
+
+    async def later(error: Exception) -> None:
+        clock.passes(0.3)
+        raise error
+
+    assert await timed_call(state, "fast", hook, 0.05) == 0.05
+    assert await timed_call(state, "slow", hook, 0.2) == 0.2
+    with pytest.raises(ValueError, match="x"):
+        await timed_call(state, "broken", hook, 0.5, error=ValueError("x"))
+    with pytest.raises(ValueError, match="y"):
+        await timed_call(state, "broken later", later, ValueError("y"))
+    assert state["slow_calls"] == [
+        ("slow", pytest.approx(0.2)),
+        ("broken", pytest.approx(0.5)),
+        ("broken later", pytest.approx(0.3)),
+    ]

@@ -67,9 +67,25 @@ def test_a_generated_row_with_an_error_has_its_result(is_over: bool, states: lis
 
 
 def test_mistakes_that_count_as_zero_are_those_of_scored_rollouts() -> None:
-    rows = [row(0, 0, reward_errors=2), row(0, 1), row(1, 0, None, state="broken", reward_errors=1)]
+    rows = [
+        row(0, 0, reward_errors=["grade: KeyError", "grade: returned None"]),
+        row(0, 1, reward_errors=2),  # of another program
+        row(1, 0, None, state="broken", reward_errors=["grade: KeyError"]),
+    ]
     found = Measurements.from_rows(rows, planned=Plan(2, 2))
-    assert found.reward_errors == [2.0, None, None]
+    assert found.reward_errors == [["grade: KeyError", "grade: returned None"], (), ()]
+
+
+def test_what_tools_raised_is_kept_of_every_row() -> None:
+    runs = {"add": {"calls": 3, "errors": {"RuntimeError": 2}}}
+    rows = [
+        row(0, 0, tool_runs=runs),
+        row(0, 1, tool_runs=3),  # of another program
+        row(1, 0, None, state="broken", tool_runs=runs),
+        row(0, 0),  # a later row of the first
+    ]
+    found = Measurements.from_rows(rows, planned=Plan(2, 2))
+    assert found.tool_runs == [{}, {}, runs]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_evals.store.compaction import compact
+from pytest_evals.store.compaction import compacted_rows
 from pytest_evals.store.reading import read_rows
 from pytest_evals.store.run_folder import RunFolder
 
@@ -56,7 +56,7 @@ def test_a_folder_without_rows_stays_empty(run: RunFolder) -> None:
 def test_the_rows_of_workers_are_merged(tmp_path: Path) -> None:
     (tmp_path / "results.gw0.jsonl").write_text(line(2) + line(0) + line(5)[:-9])
     (tmp_path / "results.gw1.jsonl").write_text(line(1)[:-1])
-    compact(tmp_path)
+    list(compacted_rows(tmp_path))
     assert (tmp_path / "results.jsonl").read_text() == line(0) + line(1) + line(2)
     assert names(tmp_path) == ["results.jsonl"]
 
@@ -75,7 +75,7 @@ def test_rows_of_verifiers_keep_their_rollouts(tmp_path: Path) -> None:
     rows += [{"example_id": 1, "reward": 0.75}]
     (tmp_path / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     before = list(read_rows(tmp_path))
-    compact(tmp_path)
+    list(compacted_rows(tmp_path))
     assert list(read_rows(tmp_path)) == before
     assert [row["reward"] for row in before] == [0.5, 0.25, 0.75]
 

@@ -157,3 +157,42 @@ def test_metadata_that_is_no_object_is_an_error_that_names_the_file(
 def test_metadata_that_is_missing_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"metadata\.json"):
         read_metadata(tmp_path)
+
+
+class TestOwnLines:
+    """Lines that begin as this package's do: only the last of a rollout is parsed."""
+
+    def test_one_that_is_torn_leaves_the_rollout_its_earlier_one(self, tmp_path: Path) -> None:
+        (tmp_path / "results.jsonl").write_bytes(
+            line(1, reward=1) + line(2, reward=1) + line(3, reward=1)
+            + line(2, reward=2, completion="x")[:-4] + b"\n" + line(3, reward=2)
+        )  # fmt: skip
+        rows, problems = read(tmp_path)
+        assert [row["reward"] for row in rows] == [1, 1, 2]
+        assert len(problems) == 1
+        assert ":4: skipped, not JSON" in problems[0]
+
+    def test_one_that_is_torn_and_has_no_earlier_one_is_no_row(self, tmp_path: Path) -> None:
+        (tmp_path / "results.jsonl").write_bytes(line(1)[:-4] + b"\n" + line(2) + line(3)[:-4])
+        rows, problems = read(tmp_path)
+        assert [row["example_id"] for row in rows] == [2]
+        assert len(problems) == 1
+
+    def test_one_that_a_later_one_replaces_may_be_torn(self, tmp_path: Path) -> None:
+        (tmp_path / "results.jsonl").write_bytes(line(1, reward=1)[:-4] + b"\n" + line(1, reward=2))
+        rows, problems = read(tmp_path)
+        assert [row["reward"] for row in rows] == [2]
+        assert problems == []
+
+    @pytest.mark.parametrize(
+        "value",
+        ["\ud83d", "\u2028\x00\U0001f600", float("inf"), 10**400, [[]] * 3, {"a": {"b": None}}],
+    )
+    def test_any_value_is_read_as_it_was_written(self, tmp_path: Path, value: Any) -> None:
+        (tmp_path / "results.jsonl").write_bytes(line(1, value=value))
+        assert read(tmp_path)[0][0]["value"] == value
+
+    def test_deep_nesting_is_read(self, tmp_path: Path) -> None:
+        deep = b"[" * 300 + b"]" * 300
+        (tmp_path / "results.jsonl").write_bytes(line(1)[:-2] + b', "deep": ' + deep + b"}\n")
+        assert read(tmp_path)[0][0]["deep"]

@@ -275,9 +275,14 @@ def test_what_has_only_to_be_scored_says_why_it_was_not(make_state: MakeState) -
 def test_mistakes_counted_as_zero_are_written_where_there_are_any(make_state: MakeState) -> None:
     state = make_state()
     head = encode_head(state, rollout=0, prediction=None)
-    assert "reward_errors" not in read(scored_line(head, state, pass_threshold=0.5))
-    state["reward_errors"] = 2
-    assert read(scored_line(head, state, pass_threshold=0.5))["reward_errors"] == 2
+    row = read(scored_line(head, state, pass_threshold=0.5))
+    assert not {"reward_errors", "tool_runs"} & set(row)
+    state["reward_errors"] = ["grade: KeyError: 'x'"]
+    state["eval_tool_runs"] = runs = {"add": {"calls": 3, "errors": {"RuntimeError": 2}}}
+    row = read(scored_line(head, state, pass_threshold=0.5))
+    assert (row["reward_errors"], row["tool_runs"]) == (["grade: KeyError: 'x'"], runs)
+    row = read(failed_line(head, state, outcome="broken", error=ValueError()))
+    assert ("reward_errors" in row, row["tool_runs"]) == (False, runs)
 
 
 def test_a_prompt_that_is_text_stays_text(make_state: MakeState) -> None:

@@ -1,4 +1,4 @@
-"""Slow rewards: the reward functions that kept the event loop from everything else."""
+"""Slow calls: code of environments that kept the event loop from everything else."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from typing import Final
 
 _MOST_NAMED: Final = 5
 _ADVICE: Final = (
-    "while a reward function runs, no reply to another rollout is read: make it async, or run the"
-    " work in a thread, `await asyncio.to_thread(...)`"
+    "while it runs, no reply to another rollout is read: make it async, or run the work in a"
+    " thread, `await asyncio.to_thread(...)`"
 )
 
 
-class SlowRewards:
-    """What the rollouts of one eval showed of its reward functions."""
+class SlowCalls:
+    """What the rollouts of one eval showed of its reward functions, hooks and tools."""
 
     def __init__(self) -> None:
         self._longest: dict[str, float] = {}
         self._rollouts: dict[str, int] = {}
 
     def note(self, blocked: Mapping[str, float]) -> None:
-        """Take the functions that blocked the loop in one rollout, with the seconds of each."""
+        """Take what blocked the loop in one rollout, with the seconds of each."""
         for name, seconds in blocked.items():
             self._longest[name] = max(seconds, self._longest.get(name, 0.0))
             self._rollouts[name] = self._rollouts.get(name, 0) + 1
 
     def lines(self, eval_name: str) -> Iterator[str]:
-        """Yield a line for each function, the slowest first, and the advice; nothing if none."""
+        """Yield a line for each, the slowest first, and the advice; nothing if none."""
         if not self._longest:
             return
         slowest = sorted(self._longest, key=lambda name: -self._longest[name])
         for name in slowest[:_MOST_NAMED]:
             count = self._rollouts[name]
             yield (
-                f"slow reward of {eval_name}: {name!r} blocked the event loop for up to"
+                f"slow: {eval_name}: {name} blocked the event loop for up to"
                 f" {self._longest[name] * 1000:.0f} ms, in {count}"
                 f" {'rollout' if count == 1 else 'rollouts'}"
             )
         if len(slowest) > _MOST_NAMED:
-            yield f"slow rewards of {eval_name}: {len(slowest) - _MOST_NAMED} more"
+            yield f"slow: {eval_name}: {len(slowest) - _MOST_NAMED} more"
         yield f"  {_ADVICE}"
