@@ -11,8 +11,10 @@ from ..clients.client import Client
 from ..errors import InfraError, outcome_of
 from ..state import State
 from ..store import rows
+from .output import RolloutOutput
 from .parts import parser_of
 from .rollouts import RolloutJob, RolloutOutcome, RolloutResult
+from .time_limit import TimeLimit
 
 # The net under generating and under scoring: code that neither ends nor asks a model would hold its
 # slot for ever. Requests have their own, shorter limits.
@@ -39,6 +41,7 @@ class Attempt:
         ends_endpoint: its failure is why the endpoint was given up.
         has_begun: its own code runs, so what becomes of it is decided where that ends.
         is_concluded: its result was made.
+        output: what its code prints and logs.
     """
 
     job: RolloutJob
@@ -52,6 +55,10 @@ class Attempt:
     has_begun: bool = False
     is_concluded: bool = False
     ends_endpoint: bool = False
+    output: RolloutOutput = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.output = RolloutOutput(self.job)
 
     @property
     def answered(self) -> bool:
@@ -74,8 +81,9 @@ class Attempt:
 async def generate(attempt: Attempt, client: Client) -> None:
     """Roll the model out; what it answered is on disk when this returns without an error."""
     run, job = attempt.job.run, attempt.job
+    limit = TimeLimit(LIMIT_SECONDS)
     try:
-        async with asyncio.timeout(LIMIT_SECONDS) as limit:
+        with limit:
             state = await run.environment.rollout(
                 job.example, client, run.endpoint.model, run.sampling_args_of(*job.key)
             )
@@ -87,7 +95,7 @@ async def generate(attempt: Attempt, client: Client) -> None:
     except BaseException as error:  # SystemExit in an environment must not end the loop
         attempt.error = (
             InfraError(f"the rollout did not end within {LIMIT_SECONDS:.0f} s")
-            if isinstance(error, TimeoutError) and limit.expired()
+            if isinstance(error, TimeoutError) and limit.has_expired
             else error
         )
     attempt.stop = time.time()
@@ -172,6 +180,7 @@ def _result(attempt: Attempt) -> RolloutResult:
         error=attempt.error,
         cause=attempt.cause,
         ends_endpoint=attempt.ends_endpoint,
+        output=attempt.output,
     )
     if state is None:
         return result
@@ -179,10 +188,12 @@ def _result(attempt: Attempt) -> RolloutResult:
     if state.usage is not None:
         result.input_tokens = state.usage.prompt_tokens
         result.output_tokens = state.usage.completion_tokens
-    result.slow_rewards = state.get("slow_rewards") or {}
+    for what, seconds in state.get("slow_calls") or ():
+        result.slow_calls[what] = max(seconds, result.slow_calls.get(what, 0.0))
+    result.warnings = state.get("eval_warnings") or ()
     if result.outcome == "scored":
         result.reward, result.metrics = state["reward"], state["metrics"] or {}
-        result.reward_errors = state.get("reward_errors") or 0
+        result.reward_errors = len(state.get("reward_errors") or ())
     return result
 
 

@@ -7,32 +7,32 @@ import concurrent.futures
 import contextlib
 import contextvars
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
-from ..clients.client import Client
 from ..endpoints.endpoint import Endpoint
 from ..errors import ModelError, SetupError
 from .attempts import ENDINGS, Attempt, conclude, generate
+from .clients import EndpointClients, MakeClient
 from .groups import GroupBoard
 from .health import EndpointHealth
 from .loop import LoopHost, LoopThread
+from .output import CURRENT_OUTPUT
 from .rollouts import RolloutJob, RolloutResult
-from .run import CURRENT_RUN, EvalRun
+from .run import EvalRun
 from .scoring import clean_up, score
+from .slots import Demand, Limits, Slots
 from .teardown import tear_down
 
-MakeClient: TypeAlias = Callable[[Endpoint], Client]
-Deliver: TypeAlias = Callable[[RolloutResult], None]
-
 # How long is waited for rollouts that ignore their cancellation, for a loop that one of them
-# blocks, for all that ends on the loop in the end, and for the clients among it.
+# blocks, and for all that ends on the loop in the end.
 _CANCEL_SECONDS = 1.0
 _BLOCKED_SECONDS = 0.5
 _CLOSE_SECONDS = 2.0
-_CLIENT_SECONDS = 1.0
 # How long environments may take to release what they hold.
 _TEARDOWN_SECONDS = 10.0
+# How long changes of the demand are gathered before they are told.
+_TELL_SECONDS = 0.02
 
 
 class Engine:
@@ -47,6 +47,8 @@ class Engine:
         make_client: makes the client of an endpoint; called once for each Endpoint object.
         deliver: takes every result, once; it must be quick and thread-safe.
         host: runs the loop; a thread of its own when None.
+        on_demand: takes what there is to do whenever more or fewer slots could be used than
+            before; like `deliver`. Nobody is told while all slots are in use and rollouts wait.
     """
 
     def __init__(
@@ -54,18 +56,18 @@ class Engine:
         *,
         limit: int,
         make_client: MakeClient,
-        deliver: Deliver,
+        deliver: Callable[[RolloutResult], None],
         host: LoopHost | None = None,
+        on_demand: Callable[[Demand], None] | None = None,
     ) -> None:
-        self.limit = limit
-        self.in_flight = 0
-        self._make_client = make_client
+        self._clients = EndpointClients(make_client)
         self._deliver = deliver
+        self._on_demand = on_demand
+        self._is_telling = False
+        self._slots = Slots(Limits(limit if limit > 0 else None))
         self._waiting: dict[EvalRun, deque[RolloutJob]] = {}
-        self._flying: dict[EvalRun, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        # By identity: an Endpoint holds a dict and cannot be hashed; its EvalRun keeps it alive.
-        self._clients: dict[int, Client] = {}
+        # By identity, as the clients are kept.
         self._health: dict[int, EndpointHealth] = {}
         self._groups = GroupBoard()
         self._stopping = False
@@ -74,22 +76,31 @@ class Engine:
         self._context = contextvars.copy_context()
         self._host = LoopThread("pytest-evals") if host is None else host
 
+    @property
+    def in_flight(self) -> int:
+        """Rollouts under way."""
+        return self._slots.taken
+
     def connect(self, endpoint: Endpoint) -> None:
         """Make the endpoint's client now; an endpoint whose client cannot be made is given up."""
         try:
-            self._host.run(self._connect(endpoint))
+            self._host.run(self._clients.connect(endpoint))
         except SetupError as error:
             self.give_up(endpoint, ModelError(str(error)))
         except Exception as error:  # of whoever supplied the client
             self.give_up(endpoint, error)
 
-    async def _connect(self, endpoint: Endpoint) -> None:
-        self._client_of(endpoint)
-
     def submit(self, jobs: Iterable[RolloutJob]) -> None:
         """Queue rollouts; those of one group must come in one call. Does nothing once cancelled."""
         if not self._stopping:
             self._host.call_soon(self._enqueue, list(jobs))
+
+    def resize(self, limits: Limits) -> None:
+        """Go by other limits from now on; rollouts that are in flight beyond them go on.
+
+        `on_demand` hears of what there is to do under them, also where nothing has changed.
+        """
+        self._host.call_soon(self._resize, limits)
 
     def give_up(self, endpoint: Endpoint, error: BaseException) -> None:
         """Deliver every waiting rollout of `endpoint` as failed because of `error`."""
@@ -102,6 +113,14 @@ class Engine:
     def use_threads(self, count: int) -> None:
         """Let `asyncio.to_thread` and the like of user code run in up to `count` threads."""
         self._host.use_threads(count)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run user code on the loop of the rollouts, beside them, and return what it returns.
+
+        Raises:
+            TimeoutError: the engine was cancelled, and it did not end within 10 seconds.
+        """
+        return self._host.run(work, timeout=_TEARDOWN_SECONDS if self._stopping else None)
 
     def cancel(self) -> None:
         """Start nothing more, cancel what is in flight and wait a moment for it to end."""
@@ -137,22 +156,29 @@ class Engine:
         Closing again does nothing.
         """
         self.cancel()
-        timeout = _BLOCKED_SECONDS if self._is_blocked else _CLOSE_SECONDS
-        self._host.close(self._close_clients, timeout)
+        seconds = _BLOCKED_SECONDS if self._is_blocked else _CLOSE_SECONDS
+        self._host.close(self._clients.close, seconds)
 
     def _enqueue(self, jobs: list[RolloutJob]) -> None:
         self._groups.expect(jobs)
         for job in jobs:
             self._waiting.setdefault(job.run, deque()).append(job)
-            self._flying.setdefault(job.run, 0)
+        self._refuse()
         self._fill()
+        self._tell_soon()
+
+    def _resize(self, limits: Limits) -> None:
+        self._slots.limits = limits
+        self._fill()
+        self._tell_soon()
 
     def _give_up(self, endpoint: Endpoint, error: BaseException) -> None:
         self._health_of(endpoint).give_up(error)
-        self._fill()
+        self._refuse()
+        self._tell_soon()
 
     def _fill(self) -> None:
-        while not self._stopping and (self.limit <= 0 or self.in_flight < self.limit):
+        while not self._stopping and not self._slots.are_full:
             job = self._next_job()
             if job is None:
                 return
@@ -160,37 +186,40 @@ class Engine:
 
     def _next_job(self) -> RolloutJob | None:
         for run, waiting in self._waiting.items():
-            if not waiting:
-                continue
-            health = self._health_of(run.endpoint)
-            if health.status == "given up":
-                self._refuse(waiting, health)
-            elif health.may_start and not self._is_full(run):
-                return waiting.popleft()
+            if self._health_of(run.endpoint).may_start and not self._slots.are_full_for(run):
+                job = waiting.popleft()
+                if not waiting:
+                    del self._waiting[run]
+                    self._tell_soon()
+                return job
         return None
 
-    def _is_full(self, run: EvalRun) -> bool:
-        return run.max_concurrent is not None and self._flying[run] >= run.max_concurrent
-
-    def _refuse(self, waiting: deque[RolloutJob], health: EndpointHealth) -> None:
-        while waiting:
-            attempt = Attempt(waiting.popleft(), error=health.error)
-            health.failed(attempt)
-            self._report_failures(health)
+    def _refuse(self) -> None:
+        """Deliver what waits for an endpoint that was given up; that takes no slot."""
+        for run in list(self._waiting):
+            health = self._health_of(run.endpoint)
+            if health.status == "given up":
+                for job in self._waiting.pop(run):
+                    health.failed(Attempt(job, error=health.error))
+                    self._report_failures(health)
 
     def _start(self, job: RolloutJob) -> None:
-        self.in_flight += 1
-        self._flying[job.run] += 1
+        self._slots.take(job.run)
         self._health_of(job.run.endpoint).in_flight += 1
         attempt = Attempt(job)
-        task = self._host.loop.create_task(self._roll_out(attempt), context=self._context.copy())
-        self._tasks.add(task)
+        task = self._spawn(self._roll_out(attempt), attempt)
         # A callback, not a finally: a task cancelled before its first step runs no body.
         task.add_done_callback(lambda task: self._ended(attempt, task))
 
+    def _spawn(self, work: Coroutine[Any, Any, None], attempt: Attempt) -> asyncio.Task[None]:
+        context = self._context.copy()
+        context.run(CURRENT_OUTPUT.set, attempt.output)
+        task = self._host.loop.create_task(work, context=context)
+        self._tasks.add(task)
+        return task
+
     async def _roll_out(self, attempt: Attempt) -> None:
-        CURRENT_RUN.set(attempt.job.run)
-        client = self._client_of(attempt.job.run.endpoint)
+        client = self._clients.of(attempt.job.run.endpoint)
         attempt.has_begun = True
         try:
             await generate(attempt, client)
@@ -203,6 +232,7 @@ class Engine:
         if attempt.answered and health.answered():
             self._report_failures(health)
             self._fill()
+            self._tell_soon()
         if attempt.ran_out_of_time and health.status != "answering":
             # A limit of the environment's own is scored, as too slow. Of an endpoint that has
             # never answered anything, slowness is not known: it may be down.
@@ -222,17 +252,16 @@ class Engine:
             await score(attempts, as_group=as_group)
         except ENDINGS as error:
             self._fail(attempts, error, "a reward function cancelled the scoring")
-        for attempt in attempts:
-            self._deliver(conclude(attempt))
+        # All of a group are on disk before one is delivered: what is reported and lost with its
+        # process afterwards leaves no part of a group to be scored.
+        for result in [conclude(attempt) for attempt in attempts]:
+            self._deliver(result)
 
     def _score_rest(self, attempts: list[Attempt]) -> None:
         """Score what there is of a group whose last member failed."""
         if not attempts:
             return
-        context = self._context.copy()
-        context.run(CURRENT_RUN.set, attempts[0].job.run)
-        task = self._host.loop.create_task(self._score(attempts, as_group=True), context=context)
-        self._tasks.add(task)
+        task = self._spawn(self._score(attempts, as_group=True), attempts[0])
         task.add_done_callback(lambda task: self._rest_scored(attempts, task))
 
     def _rest_scored(self, attempts: list[Attempt], task: asyncio.Task[None]) -> None:
@@ -257,8 +286,8 @@ class Engine:
         run = attempt.job.run
         health = self._health_of(run.endpoint)
         self._tasks.discard(task)
-        self.in_flight -= 1
-        self._flying[run] -= 1
+        was_uneven = self._slots.are_uneven(run)
+        self._slots.give_back(run)
         health.in_flight -= 1
         # Asked for in any case: asyncio complains of an exception that nobody looked at.
         failure = None if task.cancelled() else task.exception()
@@ -271,19 +300,36 @@ class Engine:
             attempt.error = failure
             health.failed(attempt)
         self._report_failures(health)
+        if health.status == "given up":
+            self._refuse()
         self._fill()
+        if was_uneven or self._slots.are_uneven(run):
+            self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        """Tell what there is to do, once for all that changes within a moment."""
+        if self._on_demand is not None and not self._is_telling:
+            self._is_telling = True
+            self._host.loop.call_later(_TELL_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        self._is_telling = False
+        if self._on_demand is not None and not self._stopping:
+            self._on_demand(self._demand())
+
+    def _demand(self) -> Demand:
+        startable = {
+            run: len(waiting)
+            for run, waiting in self._waiting.items()
+            if self._health_of(run.endpoint).may_start
+        }
+        return self._slots.demand(startable)
 
     def _report_failures(self, health: EndpointHealth) -> None:
         for failed in health.settled():
             self._deliver(conclude(failed))
             if self._groups.holds(failed.job):
                 self._score_rest(self._groups.ended(failed))
-
-    def _client_of(self, endpoint: Endpoint) -> Client:
-        client = self._clients.get(id(endpoint))
-        if client is None:
-            client = self._clients[id(endpoint)] = self._make_client(endpoint)
-        return client
 
     def _health_of(self, endpoint: Endpoint) -> EndpointHealth:
         health = self._health.get(id(endpoint))
@@ -300,14 +346,3 @@ class Engine:
         # What waited for the rest of its group is on disk, to be scored another time.
         tasks.add(asyncio.create_task(clean_up(self._groups.take_waiting())))
         await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
-
-    async def _close_clients(self) -> None:
-        """Close every client, also when one of them fails to or does not end."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLIENT_SECONDS):
-                # Every result is in by now: what goes wrong here is not worth a word.
-                await asyncio.gather(*map(_close, self._clients.values()), return_exceptions=True)
-
-
-async def _close(client: Client) -> None:
-    await client.close()

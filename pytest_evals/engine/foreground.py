@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .loop import Finish, T, end_tasks
+from .loop import Finish, RolloutThreads, T, end_tasks
 
 _THREADS = 32
 
@@ -22,7 +21,7 @@ class ForegroundLoop:
 
     def __init__(self) -> None:
         self.loop = _PausableLoop()
-        self._executor = ThreadPoolExecutor(_THREADS)
+        self._executor = RolloutThreads(_THREADS)
         self.loop.set_default_executor(self._executor)
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
@@ -53,7 +52,7 @@ class ForegroundLoop:
 
     def use_threads(self, count: int) -> None:
         """Let work that is handed to threads run in up to `count` of them."""
-        self._executor = ThreadPoolExecutor(count)
+        self._executor = RolloutThreads(count)
         self.loop.set_default_executor(self._executor)
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:

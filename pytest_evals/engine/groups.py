@@ -40,7 +40,7 @@ class GroupBoard:
         """Take a rollout of an open group that was generated or failed.
 
         Returns:
-            The generated rollouts of its group once none is pending, else nothing.
+            The generated rollouts of its group, in order, once none is pending, else nothing.
         """
         group = self._open[_key(attempt.job)]
         group.pending -= 1
@@ -49,7 +49,8 @@ class GroupBoard:
         if group.pending:
             return []
         del self._open[_key(attempt.job)]
-        return group.generated
+        # Not as they ended: a reward may go by the place in its group.
+        return sorted(group.generated, key=lambda attempt: attempt.job.rollout)
 
     def take_waiting(self) -> list[Attempt]:
         """Close every group; return the rollouts that waited for the rest of theirs."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -15,6 +16,17 @@ Finish: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 _CANCEL_SECONDS = 0.5
 _BUSY_SECONDS = 0.5
+
+
+class RolloutThreads(ThreadPoolExecutor):
+    """Threads for work of rollouts, which stays known as theirs.
+
+    `asyncio.to_thread` hands on the context variables of its caller, `run_in_executor` does not.
+    """
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run `fn` with the context variables of the caller."""
+        return super().submit(contextvars.copy_context().run, fn, *args, **kwargs)
 
 
 class LoopHost(Protocol):
@@ -50,10 +62,15 @@ class LoopThread:
     """An event loop that runs on a thread of its own until it is closed.
 
     The thread is a daemon: code that blocks the loop for ever must not keep the process alive.
+
+    Args:
+        name: of the thread.
+        task_factory: makes the loop's tasks; None for asyncio's own.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, task_factory: Any = None) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_task_factory(task_factory)
         self._finish: Finish | None = None
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
@@ -99,7 +116,7 @@ class LoopThread:
 
     def use_threads(self, count: int) -> None:
         """Let work that is handed to threads run in up to `count` of them."""
-        self.call_soon(self.loop.set_default_executor, ThreadPoolExecutor(count))
+        self.call_soon(self.loop.set_default_executor, RolloutThreads(count))
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run `work` on the loop and return what it returns.

@@ -18,6 +18,13 @@ def parser_of(environment: Any, example: Mapping[str, Any]) -> Any:
     return environment.parser if choose is None else choose(example)
 
 
+def show_to_rubric(environment: Any, state: Any) -> None:
+    """Give a rollout that is about to be scored the form in which its rubric knows it."""
+    show = getattr(environment, "show_to_rubric", None)
+    if show is not None:
+        show(state)
+
+
 def scores_groups(environment: Any, example: Mapping[str, Any]) -> bool:
     """Whether the rollouts of `example` are scored together."""
     if not getattr(environment, "score_rollouts", True):

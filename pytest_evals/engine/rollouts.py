@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..messages import Messages
 
 if TYPE_CHECKING:
+    from .output import RolloutOutput
     from .run import EvalRun
 
 RolloutOutcome: TypeAlias = Literal["scored", "unmeasured", "broken", "generated"]
@@ -54,8 +55,10 @@ class RolloutResult:
         start, stop: epoch seconds of the rollout itself, without the wait for its turn.
         input_tokens, output_tokens: over all its model calls; None when not counted.
         reward_errors: mistakes in reward functions that count as a score of 0.0.
-        slow_rewards: reward functions that kept the loop from other rollouts, with the seconds.
+        slow_calls: what of the environment kept the loop from other rollouts, with the seconds.
+        warnings: what the user should know that changes no result, a line each.
         prompt, completion: what was said; None when it never began.
+        output: what its code printed and logged; None where it did not run here.
     """
 
     run: EvalRun
@@ -71,9 +74,11 @@ class RolloutResult:
     input_tokens: int | None = None
     output_tokens: int | None = None
     reward_errors: int = 0
-    slow_rewards: Mapping[str, float] = field(default_factory=dict)
+    slow_calls: dict[str, float] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
     prompt: Messages | None = None
     completion: Messages | None = None
+    output: RolloutOutput | None = None
 
 
 def rollout_name(example_id: int, rollout: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +46,3 @@ class EvalRun:
         if self.rollout_seed is None:
             return dict(self.sampling_args)
         return {**self.sampling_args, "seed": seed_of(self.rollout_seed, example_id, rollout)}
-
-
-# The run of the rollout whose code is running; None outside of rollouts.
-CURRENT_RUN: ContextVar[EvalRun | None] = ContextVar("pytest_evals_current_run", default=None)

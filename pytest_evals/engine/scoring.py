@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InfraError, RewardError, one_line, outcome_of
+from ..lifecycle import CLEANUP_SECONDS
 from ..state import State
 from .attempts import ENDINGS, LIMIT_SECONDS, Attempt, error_in
-from .parts import needs_whole_groups, rubric_of
+from .parts import needs_whole_groups, rubric_of, show_to_rubric
+from .rollouts import rollout_name
+from .time_limit import TimeLimit
 
-_CLEANUP_SECONDS = 60.0
+_NAMED = 3  # members of a group at most, in a message
 
 
 async def score(attempts: list[Attempt], *, as_group: bool) -> None:
@@ -37,13 +40,14 @@ async def score(attempts: list[Attempt], *, as_group: bool) -> None:
 
 
 async def _score_in_time(attempts: list[Attempt], as_group: bool) -> None:
+    limit = TimeLimit(LIMIT_SECONDS)
     try:
-        async with asyncio.timeout(LIMIT_SECONDS) as limit:
+        with limit:
             await _score(attempts, as_group)
     except ENDINGS:
         raise
     except BaseException as error:  # SystemExit in a reward function must not end the loop
-        if isinstance(error, TimeoutError) and limit.expired():
+        if isinstance(error, TimeoutError) and limit.has_expired:
             error = InfraError(f"scoring did not end within {LIMIT_SECONDS:.0f} s")
         for attempt in attempts:
             attempt.error, attempt.stop = error, time.time()
@@ -57,12 +61,14 @@ async def _score(attempts: Sequence[Attempt], as_group: bool) -> None:
     job = attempts[0].job
     rubric = rubric_of(job.run.environment, job.example)
     start = time.time()
+    for state in states:
+        show_to_rubric(job.run.environment, state)
     if not as_group:
         await rubric.score_rollout(states[0])
     elif len(states) == job.run.rollouts_per_example:
         await rubric.score_group(states)
     elif needs_whole_groups(rubric):
-        raise _incomplete(len(states), job.run.rollouts_per_example)
+        raise _incomplete(attempts)
     else:
         await rubric.score_group(states, incomplete=True)
     stop = time.time()
@@ -84,14 +90,20 @@ def _error_of(state: State, rubric: Any) -> BaseException | None:
     return error
 
 
-def _incomplete(generated: int, complete: int) -> InfraError:
+def _incomplete(attempts: Sequence[Attempt]) -> InfraError:
     """Return why nothing is scored of a group that lacks members.
 
     They failed, or were not selected; a reward that compares the members means nothing then.
     """
+    job, generated = attempts[0].job, {attempt.job.rollout for attempt in attempts}
+    complete = job.run.rollouts_per_example
+    missing = [
+        rollout_name(job.key[0], rollout) for rollout in range(complete) if rollout not in generated
+    ]
+    others = f" and {len(missing) - _NAMED} others" if len(missing) > _NAMED else ""
     return InfraError(
-        f"its group is incomplete: {generated} of {complete} rollouts were generated, and the"
-        " rubric scores whole groups"
+        f"its group is incomplete: {len(generated)} of {complete} rollouts were generated, without"
+        f" {', '.join(missing[:_NAMED])}{others}, and the rubric scores whole groups"
     )
 
 
@@ -115,7 +127,7 @@ async def clean_up(attempts: Sequence[Attempt]) -> None:
             rubric = rubric_of(run.environment, attempt.job.example)
             cleanup = getattr(rubric, "cleanup", None)
             if cleanup is not None:
-                async with asyncio.timeout(_CLEANUP_SECONDS):
+                with TimeLimit(CLEANUP_SECONDS):
                     await cleanup(attempt.state)
         except ENDINGS:
             raise

@@ -16,6 +16,7 @@ from pytest_evals.engine.attempts import Attempt
 from pytest_evals.engine.engine import Engine
 from pytest_evals.engine.rollouts import RolloutJob, RolloutResult
 from pytest_evals.engine.run import EvalRun
+from pytest_evals.engine.slots import Demand
 from pytest_evals.environments.environment import Environment
 from pytest_evals.environments.single_turn import SingleTurnEnv
 from pytest_evals.messages import Message, Response, Usage
@@ -150,12 +151,13 @@ class Bench:
         self._clients[name] = make
         return Endpoint(model="m", url="http://127.0.0.1:9/v1", key_var=None, label=name)
 
-    def start(self, limit: int = 0) -> Engine:
+    def start(self, limit: int = 0, on_demand: Callable[[Demand], None] | None = None) -> Engine:
         """Start the engine, to be closed by the fixture."""
         engine = Engine(
             limit=limit,
             make_client=lambda endpoint: self._clients[endpoint.label](),
             deliver=self._deliver,
+            on_demand=on_demand,
         )
         self.engines.append(engine)
         return engine

@@ -18,6 +18,7 @@ from pytest_evals.clients.factory import make_client
 from pytest_evals.demo.model import MODELS
 from pytest_evals.demo.server import DemoServer
 from pytest_evals.endpoints.endpoint import Endpoint
+from pytest_evals.engine import clients as engine_clients
 from pytest_evals.engine import engine as engine_module
 from pytest_evals.engine import loop as loop_module
 from pytest_evals.engine.engine import Engine
@@ -131,6 +132,9 @@ class TestCancel:
         engine.cancel()
         engine.cancel()
         engine.close()
+
+        assert engine.in_flight == 0
+        assert bench.results.empty()
 
     @pytest.mark.parametrize("kind", [ValueError, ModelError, SystemExit, GeneratorExit])
     def test_hears_nothing_of_rollouts_that_fail_at_it(
@@ -310,7 +314,7 @@ class TestClients:
     def test_are_closed_although_one_does_not_end(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(engine_module, "_CLIENT_SECONDS", 0.05)
+        monkeypatch.setattr(engine_clients, "_CLOSE_SECONDS", 0.05)
 
         class Hanging(FakeClient):
             async def close(self) -> None:

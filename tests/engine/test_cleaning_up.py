@@ -102,7 +102,7 @@ class TestCleanup:
             async def release(self) -> None:
                 await asyncio.Event().wait()
 
-        monkeypatch.setattr(scoring, "_CLEANUP_SECONDS", 0.01)
+        monkeypatch.setattr(scoring, "CLEANUP_SECONDS", 0.01)
         environment = SingleTurnEnv(dataset=questions(1), rubric=Hanging(funcs=[always_one]))
         run = bench.run(environment, bench.endpoint(lambda: FakeClient(agreeable)))
         (result,) = bench.measure(run).values()

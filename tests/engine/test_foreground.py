@@ -57,7 +57,10 @@ class TestForegroundLoop:
         thread = threading.Thread(target=host.wake)
         host.call_soon(thread.start)
         host.run_until_woken()
-        thread.join()
+        thread.join(10)
+
+        assert thread.ident is not None
+        assert not thread.is_alive()
 
     def test_work_outlasts_an_early_wake(self, host: ForegroundLoop) -> None:
         async def work() -> int:

@@ -172,6 +172,7 @@ class TestFailedMember:
             assert sibling.outcome == "unmeasured"
             assert isinstance(sibling.error, InfraError)
             assert "group is incomplete: 2 of 3" in str(sibling.error)
+            assert f"without 0-r{failing}," in str(sibling.error)
             assert (sibling.reward, sibling.cause) == (None, None)
             assert sibling.completion is not None
         for row in rows_of(run):

@@ -187,7 +187,9 @@ def test_stray_callbacks_do_not_end_the_loop(bench: Bench) -> None:
     assert {result.outcome for result in results.values()} == {"scored"}
 
 
-@pytest.mark.parametrize("error", [InfraError("no box"), SandboxError("no box")])
+@pytest.mark.parametrize(
+    "error", [InfraError("no box"), SandboxError("no box"), ConnectionResetError("by peer")]
+)
 def test_errors_that_say_nothing_of_the_model_are_unmeasured(
     bench: Bench, error: Exception
 ) -> None:
@@ -440,9 +442,12 @@ def test_a_result_tells_what_its_reward_functions_did(bench: Bench) -> None:
     (result,) = bench.measure(run).values()
 
     assert (result.reward, result.reward_errors) == (1.0, 1)
-    assert list(result.slow_rewards) == ["slow"]
-    assert 0.1 < result.slow_rewards["slow"] < 5.0
-    assert rows_of(run)[0]["reward_errors"] == 1
+    assert list(result.slow_calls) == ["reward function 'slow'"]
+    assert 0.1 < result.slow_calls["reward function 'slow'"] < 5.0
+    (line,) = rows_of(run)[0]["reward_errors"]
+    place = f"test_rollout_code.py:{faulty.__code__.co_firstlineno + 1})"
+    assert line.startswith("faulty: ValueError: a bug (")
+    assert line.endswith(place)
 
 
 class TestClientThatCannotBeMade:
