@@ -6,11 +6,12 @@ else is imported, and registered, when the first eval is collected.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-from . import hookspecs, options
+from . import garbage, hookspecs, options
 
 options.refuse_name_clash()
 
@@ -27,18 +28,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark that every item of an eval carries."""
-    config.addinivalue_line("markers", "evals: rollouts and gates of an eval.")
+    garbage.thaw_at_end(config)
+    config.addinivalue_line(
+        "markers",
+        "evals(rollouts=1, gates=[], ...): rollouts and gates of an eval; a test function that is"
+        " marked so is one.",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse what would pay for every rollout several times, or does not say what to run.
+    """Refuse a session that does not say what to run; join one that distributes its items.
 
     Ini keys are read here, so that a wrong one is wrong usage and not a failed collection.
     """
-    options.refuse_workers(session.config)
     options.refuse_unnamed_folder(session.config)
     options.check_ini(session.config)
+    if session.config.pluginmanager.hasplugin("dsession"):
+        # Before xdist's own sessionstart, which starts the workers.
+        from .xdist.controller import Controller
+
+        session.config.pluginmanager.register(Controller(session.config))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -58,3 +68,26 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
     from . import nodes
 
     return nodes.collect_directory(path, parent)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make as many items of a function that is marked as an eval as it has rollouts."""
+    if metafunc.definition.get_closest_marker("evals") is None:
+        return
+    from .functions import collecting
+
+    collecting.multiply(metafunc)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Put evals in the place of functions that are marked so, before others see the functions."""
+    report = yield
+    if options.holds_marked_functions(collector, report.result):
+        from .functions import collecting
+
+        report.result = collecting.converted(collector, report.result)
+    return report

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import queue
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..clients.client import Client
 from ..clients.factory import make_client
 from ..endpoints.endpoint import Endpoint
 from ..engine.engine import Engine
-from ..engine.rollouts import RolloutKey, RolloutResult
+from ..engine.rollouts import RolloutJob, RolloutKey, RolloutResult
 from ..engine.run import EvalRun
-from .starting import start_runs
+from .functions.environment import PYTHON, NoClient
 
 if TYPE_CHECKING:
     from .nodes import RolloutItem
@@ -49,10 +49,10 @@ class RolloutsAhead:
     def start(self, items: list[RolloutItem]) -> None:
         """Start the engine and the servers it needs, and the rollouts of `items`."""
         self.engine = self._make_engine()
-        environments = {item.run: item.run.environment for item in items}
-        asked = [getattr(each, "concurrency", None) or 0 for each in environments.values()]
+        runs = [run for run in self._session.runs if run.rollouts]
+        asked = [getattr(run.environment, "concurrency", None) or 0 for run in runs]
         self.engine.use_threads(max([_THREADS, *asked]))
-        start_runs(self._session, environments, self.engine)
+        self._session.start([run for run in runs if not run.begins_late], self.engine)
         self._session.terminal.begin(len(items))
         self._begin(items)
 
@@ -69,7 +69,26 @@ class RolloutsAhead:
 
     def next_waiting(self) -> RolloutItem | None:
         """Return the next item whose rollout has ended already, or None."""
-        return None if not self._ready and self._inbox.empty() else self.next()
+        while self._ready or not self._inbox.empty():
+            if not self._ready:
+                self.wait()
+                continue
+            item = self._ready.popleft()
+            if item in self._arrived:
+                return item
+        return None
+
+    def put_back(self, items: Iterable[RolloutItem]) -> None:
+        """Take items back that were returned and not run."""
+        self._ready.extend(items)
+
+    def wait(self) -> None:
+        """Wait until a rollout has ended or somebody calls `wake`."""
+        result = self._inbox.get()
+        if result is None:
+            self._act()
+        else:
+            self._ready.append(self._taken(result))
 
     def held(self, seconds: float) -> contextlib.AbstractContextManager[None]:
         """Keep the engine still for a turn of reporting."""
@@ -88,7 +107,18 @@ class RolloutsAhead:
                 item.run.forget_measurements()
                 self._ask_for(item)
             self._ready.append(self._receive())
-        return self._arrived.pop(item)
+        result = self._arrived.pop(item)
+        self._session.output.show(item, result)
+        return result
+
+    def item_of(self, job: RolloutJob) -> RolloutItem | None:
+        """Return the item that waits for a rollout."""
+        return self._awaited.get((job.run, job.key))
+
+    def arrived(self, item: RolloutItem, result: RolloutResult) -> None:
+        """Take the rollout of an item that need not be run, as its result is known."""
+        self._arrived[item] = result
+        self._ready.append(item)
 
     def close(self) -> None:
         """Stop the engine; to be called again at no cost."""
@@ -101,15 +131,18 @@ class RolloutsAhead:
             limit=self._session.max_concurrent,
             make_client=self._make_client,
             deliver=self._inbox.put,
+            host=self._session.make_host(),
+            on_demand=self._session.on_demand,
         )
 
     def _begin(self, items: list[RolloutItem]) -> None:
-        self._submit(items)
+        self.submit(items)
 
     def _ask_for(self, item: RolloutItem) -> None:
-        self._submit([item])
+        self.submit([item])
 
-    def _submit(self, items: list[RolloutItem]) -> None:
+    def submit(self, items: list[RolloutItem]) -> None:
+        """Start the rollouts of `items`; those of one group must come in one call."""
         assert self.engine is not None
         jobs = [item.run.job(item.example, item.rollout) for item in items]
         for item, job in zip(items, jobs, strict=True):
@@ -122,6 +155,9 @@ class RolloutsAhead:
             try:
                 result = self._inbox.get(timeout=_TICK_SECONDS)
             except queue.Empty:
+                if self._session.output.has_live:
+                    self._session.terminal.erase()
+                    self._session.output.show_live()
                 self._session.terminal.tick()
                 continue
             if result is not None:
@@ -135,6 +171,8 @@ class RolloutsAhead:
 
     def _make_client(self, endpoint: Endpoint) -> Client:
         session = self._session
+        if endpoint.client_type == PYTHON:
+            return NoClient()
         key = session.endpoints.key_of(endpoint)
         client: Client | None = session.config.hook.pytest_evals_make_client(
             config=session.config, endpoint=endpoint, key=key

@@ -7,7 +7,7 @@ import pdb
 from collections.abc import Iterator
 from typing import Any
 
-from ..engine.run import CURRENT_RUN
+from ..engine.output import CURRENT_OUTPUT
 
 
 class BreakpointError(BaseException):
@@ -27,7 +27,7 @@ def breakpoints_refused() -> Iterator[None]:
     set_trace = pdb.set_trace  # pytest's own, by now
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
-        if CURRENT_RUN.get() is None:
+        if CURRENT_OUTPUT.get() is None:
             # This frame lies between pytest's and the test's: the debugger must not stop in it.
             kwargs["skip"] = [*kwargs.get("skip", ()), __name__]
             return set_trace(*args, **kwargs)

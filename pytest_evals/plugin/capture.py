@@ -1,80 +1,106 @@
-"""Output of rollouts while no item runs: it goes to the run's log, not to the terminal.
+"""OutputCapture: what rollouts print and log is shown with their own items.
 
-pytest's capture rests between items, and that is when most rollouts run: what their code prints
-would stand raw on the screen, escape codes and keys included.
+Hundreds of rollouts run at once, and most of them while no item does: pytest's own capture would
+show their output with whatever item is running, or leave it on the terminal.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
-import sys
-from collections.abc import Iterator
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from ..engine.run import CURRENT_RUN
+from ..engine.output import RolloutOutput, Stream
+from ..visible import visible
+from .logs import RolloutLogs
+from .streams import DivertedStreams
+
+if TYPE_CHECKING:
+    from ..engine.rollouts import RolloutResult
+    from .nodes import RolloutItem
 
 
-class _RolloutOutput(io.TextIOBase):
-    """A stream that writes a rollout's output to its run's log and the rest where it went."""
+class OutputCapture:
+    """Gathers what each rollout prints and logs until its item shows it.
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    What no item shows, because its rollout was stopped or goes on after it was reported, goes to
+    the run's log.
 
-    def write(self, text: str) -> int:
-        """Write `text` for whoever writes it."""
-        run = CURRENT_RUN.get()
-        if run is None:
-            return self.stream.write(text)
-        if text.strip():
-            run.log.info("output: %s", text.rstrip("\n"))
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush the stream beneath."""
-        self.stream.flush()
-
-    def isatty(self) -> bool:
-        """Whether the stream beneath is a terminal."""
-        return self.stream.isatty()
-
-    def fileno(self) -> int:
-        """Return the descriptor of the stream beneath."""
-        return self.stream.fileno()
-
-
-@contextlib.contextmanager
-def rollout_output_logged(config: pytest.Config) -> Iterator[None]:
-    """Divert what rollouts print, warn of, or log without a handler, wherever capture rests.
-
-    With `-s` nothing is diverted: the user wants it raw.
+    Args:
+        config: says how pytest captures.
+        mask: replaces the secrets in a text.
     """
-    diverted = _resting_streams(config)
-    for capture, name in diverted:
-        stream = _RolloutOutput(capture._old)
-        if getattr(sys, name) is capture._old:
-            setattr(sys, name, stream)
-        capture._old = stream
-    try:
-        yield
-    finally:
-        for capture, name in diverted:
-            if getattr(sys, name) is capture._old:
-                setattr(sys, name, capture._old.stream)
-            capture._old = capture._old.stream
 
+    def __init__(self, config: pytest.Config, mask: Callable[[str], str]) -> None:
+        self._config = config
+        self._mask = mask
+        self._streams: DivertedStreams | None = None
+        self._logs: RolloutLogs | None = None
+        self._untold: set[RolloutOutput] = set()
 
-def _resting_streams(config: pytest.Config) -> list[tuple[Any, str]]:
-    # Private: the streams that capture puts back into sys while it rests; there is no public way
-    # to reach them. Checked on pytest 8.4.0, 9.1.0 and 9.2.0. Without them nothing is diverted.
-    manager = config.pluginmanager.getplugin("capturemanager")
-    capturing = getattr(manager, "_global_capturing", None)
-    found = []
-    for side, name in (("out", "stdout"), ("err", "stderr")):
-        capture = getattr(capturing, side, None)
-        capture = getattr(capture, "syscapture", capture)
-        if hasattr(capture, "_old"):
-            found.append((capture, name))
-    return found
+    def begin(self, *, is_sequential: bool) -> None:
+        """Begin, between two items.
+
+        In a sequential session what a rollout prints is in its item's hands as it is.
+        """
+        if not is_sequential:
+            self._streams = DivertedStreams(self._config, self._keep, self._mask)
+        self._logs = RolloutLogs(self._config, self._keep_log, self._clean)
+        self._config.pluginmanager.register(self)
+        self._config.add_cleanup(self.end)
+
+    @contextlib.contextmanager
+    def log_level(self) -> Iterator[None]:
+        """Log from the level on that the user asked for, as long as items run."""
+        with contextlib.nullcontext() if self._logs is None else self._logs.level():
+            yield
+
+    def show(self, item: RolloutItem, result: RolloutResult) -> None:
+        """Add what a rollout wrote to the captured sections of its item, which obtains it."""
+        if result.output is None:
+            return
+        for stream, text in result.output.take(self._mask):
+            item.add_report_section("setup", stream, text.rstrip() if stream == "log" else text)
+        self._untold.discard(result.output)
+
+    @property
+    def has_live(self) -> bool:
+        """Whether live log lines of rollouts wait for the main thread."""
+        return self._logs is not None and self._logs.has_live
+
+    def show_live(self) -> None:
+        """Write the live log lines that wait; for the main thread."""
+        if self._logs is not None:
+            self._logs.show_live()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self) -> None:
+        """Divert what another plugin put into sys meanwhile; write what waits."""
+        if self._streams is not None:
+            self._streams.divert_current()
+        self.show_live()
+
+    def end(self) -> None:
+        """End, once no rollout runs any more; to be called again at no cost."""
+        if self._logs is None:
+            return
+        self._config.pluginmanager.unregister(self)
+        self._logs.close()
+        if self._streams is not None:
+            self._streams.close()
+        self._logs = self._streams = None
+        for output in self._untold:
+            output.drop(self._mask)
+        self._untold.clear()
+
+    def _keep(self, output: RolloutOutput, stream: Stream, text: str) -> None:
+        if output.write(stream, text):
+            self._untold.add(output)
+
+    def _keep_log(self, output: RolloutOutput, line: str) -> None:
+        self._keep(output, "log", line)
+
+    def _clean(self, text: str) -> str:
+        return visible(self._mask(text))

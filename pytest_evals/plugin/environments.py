@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from ..adapters.importing import VerifiersImports
 from ..config.spec import EvalSpec
 from ..engine.parts import rubric_of
+from ..environments.checking import check_parameters, warnings_of
 from ..environments.environment import Environment
 from ..environments.loading import load_environment
 from ..environments.location import EnvironmentLocation, environment_defaults, find_environment
@@ -92,34 +93,44 @@ class SessionEnvironments:
         try:
             set_kwargs(**settings)
         except Exception as error:
+            reason = str(error) if isinstance(error, SetupError) else one_line(error)
             raise SetupError(
                 f"environment {spec.env_id!r} refuses {settings} (extra_env_kwargs, timeout):"
-                f" {one_line(error)}"
+                f" {reason}"
             ) from error
 
     def check(
         self, spec: EvalSpec, environment: Environment, examples: Sequence[Mapping[str, Any]]
-    ) -> None:
+    ) -> list[str]:
         """Set up the rubrics of an eval's examples; refuse what cannot end well.
 
         That is a gate on a metric that nothing computes, and a reward function that asks for
         something that nothing provides: both would be found out only after the model was paid.
 
+        Returns:
+            What is probably not meant, a line each.
+
         Raises:
             SetupError: one of these, or an environment that cannot tell the rubric of an example.
         """
-        rubrics: dict[int, tuple[Any, Mapping[str, Any]]] = {}
+        rubrics: dict[int, Any] = {}
+        # Of the examples with the same columns, one.
+        samples: dict[tuple[int, frozenset[str]], tuple[Any, Mapping[str, Any]]] = {}
         for example in examples:
             rubric = _rubric_of(spec, environment, example)
-            rubrics.setdefault(id(rubric), (rubric, example))
-        for rubric, example in rubrics.values():
-            is_first = self._is_first(rubric, {"reward_errors": spec.reward_errors}, spec)
-            if is_first and spec.reward_errors is not None:
+            rubrics[id(rubric)] = rubric
+            samples.setdefault((id(rubric), frozenset(example)), (rubric, example))
+        for rubric in rubrics.values():
+            settings = {"reward_errors": spec.reward_errors}
+            firsts = [self._is_first(part, settings, spec) for part in _parts_of(rubric)]
+            if firsts[0] and spec.reward_errors is not None:
                 rubric.reward_errors = spec.reward_errors
-            if getattr(environment, "score_rollouts", True):
-                _check_parameters(spec, rubric, example)
+        if getattr(environment, "score_rollouts", True):
+            for rubric, example in samples.values():
+                check_parameters(spec.env_id, rubric, example)
         if not self._config.hook.pytest_evals_metric.get_hookimpls():
-            _check_gates(spec, [rubric for rubric, _ in rubrics.values()])
+            _check_gates(spec, list(rubrics.values()))
+        return list(warnings_of(environment, rubrics.values()))
 
     def _is_first(self, part: object, settings: Mapping[str, Any], spec: EvalSpec) -> bool:
         """Note that an eval gives `settings` to an object; whether it is the first that does.
@@ -142,6 +153,13 @@ class SessionEnvironments:
         return False
 
 
+def _parts_of(rubric: Any) -> Iterator[Any]:
+    """Yield a rubric and, of a group, those in it, which may be others' as well."""
+    yield rubric
+    for part in getattr(rubric, "rubrics", ()):
+        yield from _parts_of(part)
+
+
 def _rubric_of(spec: EvalSpec, environment: Environment, example: Mapping[str, Any]) -> Any:
     try:
         return rubric_of(environment, example)
@@ -150,19 +168,6 @@ def _rubric_of(spec: EvalSpec, environment: Environment, example: Mapping[str, A
             f"environment {spec.env_id!r} has no rubric for example"
             f" {example.get('example_id')!r}: {one_line(error)}"
         ) from error
-
-
-def _check_parameters(spec: EvalSpec, rubric: Any, example: Mapping[str, Any]) -> None:
-    missing_parameters = getattr(rubric, "missing_parameters", None)
-    if missing_parameters is None:
-        return
-    missing: list[tuple[str, str]] = missing_parameters(example)
-    if missing:
-        asks = "; ".join(f"{function}() asks for {name!r}" for function, name in missing)
-        raise SetupError(
-            f"the rubric of environment {spec.env_id!r} cannot score: {asks}, which nothing"
-            f" provides. The columns of the dataset are {', '.join(example)}"
-        )
 
 
 def _check_gates(spec: EvalSpec, rubrics: Iterable[Any]) -> None:

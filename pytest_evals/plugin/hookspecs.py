@@ -52,7 +52,11 @@ def pytest_evals_make_client(
 def pytest_evals_rollout_complete(
     config: pytest.Config, spec: EvalSpec, result: RolloutResult
 ) -> None:
-    """Look at a rollout that ended, just before its item reports it. Its row is on disk."""
+    """Look at a rollout that ended, just before its item reports it. Its row is on disk.
+
+    Under xdist this is called where pytest was; there the result's `run` has no environment and
+    its `error` no type of its own.
+    """
 
 
 @pytest.hookspec(firstresult=True)

@@ -8,10 +8,10 @@ import pytest
 
 from ..gates.grammar import Gate
 from .outcomes import short_text
-from .runs import Run
+from .owned_run import OwnedRun
 
 
-def report_untold(run: Run, session: pytest.Session) -> None:
+def report_untold(run: OwnedRun, session: pytest.Session) -> None:
     """Report as failed what a started run has against it and none of its items has reported.
 
     That is a gate nobody judged, because it was not selected or its item was skipped, unless the
@@ -28,7 +28,7 @@ def report_untold(run: Run, session: pytest.Session) -> None:
         report_failure(run, "nothing-scored", "no rollout was scored", session)
 
 
-def _problem(run: Run, gate: Gate) -> str | None:
+def _problem(run: OwnedRun, gate: Gate) -> str | None:
     verdict = run.verdicts.get(gate.name)
     if verdict is not None:
         return None if verdict.outcome == "passed" else verdict.line
@@ -37,7 +37,7 @@ def _problem(run: Run, gate: Gate) -> str | None:
     return f"NOT JUDGED: {gate.text}: {run.why_not_judged}"
 
 
-def report_failure(run: Run, name: str, text: str, session: pytest.Session) -> None:
+def report_failure(run: OwnedRun, name: str, text: str, session: pytest.Session) -> None:
     """Send the reports of an item of the run that failed, as pytest's own protocol would."""
     nodeid = f"{run.nodeid}::{name}"
     location = (str(run.spec.path), run.spec.line - 1, f"{run.spec.name}::{name}")

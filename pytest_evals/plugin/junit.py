@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from ..engine.rollouts import RolloutResult
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from .nodes import GateItem, RolloutItem
 
 
+# The property that only a gate that was judged has.
+VERDICT = "evals.verdict"
+
+
 def describe_rollout(item: RolloutItem, result: RolloutResult) -> None:
     """Set the properties of a rollout: state, reward, metrics, tokens."""
     # Set, not added: an item that is run again has one set of figures.
@@ -18,10 +23,16 @@ def describe_rollout(item: RolloutItem, result: RolloutResult) -> None:
     if result.reward is not None:
         item.user_properties.append(("evals.reward", result.reward))
     for name, value in result.metrics.items():
-        item.user_properties.append((f"evals.metric.{name}", value))
+        item.user_properties.append((_metric_property(name), value))
     if result.input_tokens is not None:
         item.user_properties.append(("evals.input_tokens", result.input_tokens))
         item.user_properties.append(("evals.output_tokens", result.output_tokens))
+
+
+@functools.cache
+def _metric_property(name: str) -> str:
+    # One text for all rollouts: each of them keeps its properties to the end.
+    return f"evals.metric.{name}"
 
 
 def describe_gate(item: GateItem, verdict: Verdict) -> None:

@@ -162,13 +162,25 @@ class EvalItem(pytest.Item):
 
     Attributes:
         kind: "rollout" or "gate".
+        is_function: of an eval that is a test function.
     """
 
     kind = ""
+    is_function = False
 
     def __init__(self, *, run: Run, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run = run
+
+    @property
+    def location(self) -> tuple[str, int | None, str]:
+        """Where the item stands: the file, the line from 0, the name."""
+        return self.run.location_of(self)
+
+    @property
+    def own_location(self) -> tuple[str, int | None, str]:
+        """The same as pytest finds it, which takes a while."""
+        return super().location
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Point at the eval's block in its file."""
@@ -184,8 +196,9 @@ class RolloutItem(EvalItem):
     Attributes:
         example, rollout: the row of the dataset, and which attempt at it this is.
         result: how the rollout ended, between its setup and its teardown.
-        scored: a result that failed the item by its reward. Run again, the item has the same one:
-            asking until the reward is high enough would not be a measurement.
+        scored: a result that failed the item and stands when the item is run again. One with a
+            reward: asking until it is high enough would not be a measurement. One of a group that
+            is scored together: it cannot be scored alone.
     """
 
     kind = "rollout"
@@ -196,6 +209,12 @@ class RolloutItem(EvalItem):
         self.rollout = rollout
         self.result: RolloutResult | None = None
         self.scored: RolloutResult | None = None
+
+    @property
+    def ihook(self) -> Any:
+        """The hooks in force at the item's path."""
+        hooks = self.run.rollout_hooks
+        return super().ihook if hooks is None else hooks
 
     def setup(self) -> None:
         """Wait for the rollout; one without a reward is an error, or skipped if tolerated."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.metadata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,6 @@ import pytest
 if TYPE_CHECKING:
     from ..adapters.choice import Mode
     from ..config.settings import Settings
-
-NO_WORKERS = (
-    "evals do not run under xdist yet: leave out -n. One process keeps hundreds of rollouts in"
-    " flight; --evals-max-concurrent says how many"
-)
 
 # Those of `adapters.choice`.
 VERIFIERS_MODES = ("auto", "native", "package")
@@ -168,6 +164,18 @@ def is_eval_asked_for(path: Path, session: pytest.Session) -> bool:
     return any(fnmatch.fnmatch(path.name, pattern) for pattern in config.getini("evals_files"))
 
 
+def holds_marked_functions(collector: pytest.Collector, nodes: Sequence[object] | None) -> bool:
+    """Whether a module or class holds a function with the mark `evals`."""
+    if not nodes or not isinstance(collector, pytest.Module | pytest.Class):
+        return False
+    is_marked = collector.get_closest_marker("evals") is not None
+    return any(
+        isinstance(node, pytest.Function)
+        and (is_marked or any(mark.name == "evals" for mark in node.own_markers))
+        for node in nodes
+    )
+
+
 def refuse_name_clash() -> None:
     """Stop when the distribution of the same import name is installed as well.
 
@@ -183,28 +191,6 @@ def refuse_name_clash() -> None:
         " pytest_evals. Uninstall the two (pip uninstall pytest-evals pytest-rollouts), then"
         " install the one you want"
     )
-
-
-def refuse_workers(config: pytest.Config) -> None:
-    """Stop a session that names evals and distributes its tests.
-
-    Raises:
-        pytest.UsageError: xdist would run the evals in workers.
-    """
-    if config.getoption("dist", "no") == "no" or hasattr(config, "workerinput"):
-        return
-    named = [arg for arg in config.args if _names_evals(config.invocation_params.dir, arg)]
-    if named or config.getoption("evals"):
-        raise pytest.UsageError(f"{', '.join(named) or '--evals'}: {NO_WORKERS}")
-
-
-def _names_evals(folder: Path, argument: str) -> bool:
-    path = folder / argument.split("::")[0]
-    if path.suffix == ".toml":
-        return True
-    from ..environments.location import location_of_path
-
-    return path != folder and path.exists() and location_of_path(path) is not None
 
 
 def check_ini(config: pytest.Config) -> None:

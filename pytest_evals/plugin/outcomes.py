@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..engine.groups import is_scored_by_group
 from ..engine.rollouts import RolloutResult
 from ..errors import ModelError, RewardError
 from ..gates.verdicts import Verdict
@@ -17,7 +18,7 @@ from . import junit, tracebacks
 
 if TYPE_CHECKING:
     from .nodes import EvalItem, GateItem, RolloutItem
-    from .runs import Run
+    from .owned_run import OwnedRun
 
 
 # Of one failure: the rest of a text this long is in the rows.
@@ -50,13 +51,20 @@ class ShortText:
     def __str__(self) -> str:
         return self.text
 
+    def __eq__(self, other: object) -> bool:
+        """Tell one collection error that several workers met from several: xdist asks."""
+        return isinstance(other, ShortText) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     def toterminal(self, tw: Any) -> None:
         """Write the text to a terminal writer."""
         for line in self.text.splitlines():
             tw.line(line)
 
 
-def short_text(text: str, run: Run) -> Any:
+def short_text(text: str, run: OwnedRun) -> Any:
     """Return `text` as the representation of a failed report of the run's eval."""
     return ShortText(text, run.spec.path, run.spec.line)
 
@@ -77,9 +85,13 @@ def check_measured(item: RolloutItem, result: RolloutResult) -> None:
     in any case.
     """
     item.result = result
+    for text in result.warnings:
+        item.run.warn(f"{item.run.spec.name}: {text}")
     junit.describe_rollout(item, result)
     if result.outcome in ("scored", "generated"):
         return
+    if is_scored_by_group(item.run.job(item.example, item.rollout)):
+        item.scored = result
     # What a debugger shows of an exception is where its traceback ends: in the user's code.
     assert result.error is not None
     place = (result.error.__cause__ or result.error).__traceback__
@@ -163,10 +175,11 @@ def add_rollout(item: RolloutItem, report: pytest.TestReport) -> None:
     report.duration = max(0.0, result.stop - result.start)
     vars(report)["evals_reward"] = result.reward
     vars(report)["evals_state"] = result.outcome
-    if result.completion and (report.failed or _shows_passed(item.config)):
+    if result.completion and (report.failed or shows_passed(item.config)):
         text = transcript(result.prompt, result.completion, item.run.mask)
         report.sections.append((f"rollout {item.name}", text))
 
 
-def _shows_passed(config: pytest.Config) -> bool:
+def shows_passed(config: pytest.Config) -> bool:
+    """Whether what passed is read at the end of the session."""
     return any(letter in config.getoption("reportchars", "") for letter in "AP")

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Literal, cast
 
 import pytest
 
-from .nodes import EvalItem
+from ..visible import visible
+from .nodes import Eval, EvalItem
 from .outcomes import EvalFailedError, clean, short_text
+from .session import EvalSession
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Capture what an environment prints while it is loaded, as pytest does with test modules.
+
+    A logging handler that it makes for sys.stderr writes to that stream to the end, also when a
+    rollout logs: it must not be the terminal.
+    """
+    capture = collector.config.pluginmanager.getplugin("capturemanager")
+    if not isinstance(collector, Eval) or capture is None:
+        return (yield)
+    capture.resume_global_capture()
+    try:
+        report = yield
+    finally:
+        capture.suspend_global_capture()
+    mask = EvalSession.of(collector.config).secrets.mask
+    texts = zip(("stdout", "stderr"), capture.read_global_capture(), strict=True)
+    report.sections += [(f"Captured {name}", visible(mask(text))) for name, text in texts if text]
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -30,7 +56,7 @@ def pytest_runtest_makereport(
         else:
             return None  # raised by another plugin: pytest knows best
     report = pytest.TestReport(
-        nodeid=item.nodeid,
+        nodeid=getattr(item, "id", item.nodeid),  # since pytest 9.2; the text has to be parsed
         location=item.location,
         keywords=item.run.keywords_of(item),
         outcome=outcome,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import itertools
 import time
 from collections.abc import Generator, Iterator
@@ -14,11 +13,11 @@ import pytest
 from ..engine.engine import Engine
 from ..engine.rollouts import RolloutResult
 from ..errors import one_line
-from . import itemless, options
+from . import garbage, itemless, options
 from .ahead import RolloutsAhead
 from .breakpoints import breakpoints_refused
-from .capture import rollout_output_logged
 from .nodes import EvalItem, GateItem, RolloutItem
+from .phases import leave_uncaptured
 from .runs import Run
 from .sequential import RolloutsInTurn
 from .signals import StopSignals, interrupts_ignored
@@ -27,10 +26,8 @@ from .starting import ResultsError
 if TYPE_CHECKING:
     from .session import EvalSession
 
-# With the rest frozen, Python's own would look at all reports so far every few rollouts.
-_GC_THRESHOLD = (20_000, 20, 20)
 # How long reporting goes on before the rollouts have their turn again.
-_TURN_SECONDS = 0.05
+TURN_SECONDS = 0.05
 
 
 class RunLoop:
@@ -50,8 +47,11 @@ class RunLoop:
             session.config.pluginmanager.register(in_turn)
             self._rollouts: RolloutsAhead = in_turn
         else:
-            self._rollouts = RolloutsAhead(session, self._signals.act)
-        self._gc_threshold = gc.get_threshold()
+            self._rollouts = RolloutsAhead(session, self.act)
+
+    def act(self) -> None:
+        """Act on a signal that was noted; may raise."""
+        self._signals.act()
 
     @property
     def engine(self) -> Engine | None:
@@ -66,10 +66,8 @@ class RunLoop:
             evals = dict.fromkeys(item for item in session.items if isinstance(item, EvalItem))
             session.items[:] = [*plain, *evals]
         for item in session.items:
-            if isinstance(item, RolloutItem):
-                item.run.rollouts.append(item)
-            elif isinstance(item, GateItem):
-                item.run.gates.append(item)
+            if isinstance(item, RolloutItem | GateItem):
+                item.run.select(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -89,15 +87,23 @@ class RunLoop:
         return True
 
     def _run_all(self, session: pytest.Session, evals: list[EvalItem]) -> None:
-        plain = [item for item in session.items if not isinstance(item, EvalItem)]
-        with self._kept_apart(session.config):
+        functions = self._session.functions
+        evals = [item for item in evals if not item.is_function]
+        chosen = set(evals)
+        others = [item for item in session.items if item not in chosen]
+        with self._kept_apart():
             try:
                 self.start([item for item in evals if isinstance(item, RolloutItem)])
             except ResultsError as error:
                 itemless.report_failure(error.run, "results", str(error), session)
                 raise session.Failed("results cannot be kept") from None
-            for item, following in itertools.pairwise([*plain, evals[0]]):
-                _run(session, item, following)
+            first = evals[0] if evals else None
+            if functions is not None:
+                functions.run(session, others, first, self._rollouts, self._signals)
+            else:
+                for item, following in itertools.pairwise([*others, first]):
+                    assert item is not None
+                    _run(session, item, following)
             with self._signals.deferred():
                 self._run_evals(session, evals)
         for run in self._session.runs:
@@ -105,12 +111,13 @@ class RunLoop:
             self._complete(run, session)
 
     @contextlib.contextmanager
-    def _kept_apart(self, config: pytest.Config) -> Iterator[None]:
+    def _kept_apart(self) -> Iterator[None]:
         """Keep output and breakpoints of rollouts from whatever item is running meanwhile."""
-        if self._is_sequential:
-            yield
-            return
-        with rollout_output_logged(config), breakpoints_refused():
+        self._session.output.begin(is_sequential=self._is_sequential)
+        if not self._is_sequential:
+            leave_uncaptured(self._session.runs)
+        refused = contextlib.nullcontext() if self._is_sequential else breakpoints_refused()
+        with self._session.output.log_level(), refused:
             yield
 
     def _complete(self, run: Run, session: pytest.Session) -> None:
@@ -132,8 +139,8 @@ class RunLoop:
         while pending:
             self._signals.act()
             ended: RolloutItem | None = self._rollouts.next()
-            with self._rollouts.held(_TURN_SECONDS):
-                until = time.monotonic() + _TURN_SECONDS
+            with self._rollouts.held(TURN_SECONDS):
+                until = time.monotonic() + TURN_SECONDS
                 while ended is not None:
                     self._report(session, ended, pending)
                     self._signals.act()
@@ -165,16 +172,13 @@ class RunLoop:
     def start(self, items: list[RolloutItem]) -> None:
         """Start the engine, the servers it needs and the rollouts of `items`."""
         self._rollouts.start(items)
-        # A million objects of modules and items exist by now, and none of them becomes garbage
-        # before the end: looking at them again and again is a sixth of a long session's CPU time.
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLD)
+        garbage.freeze(self._session.config)
 
     def obtain(self, item: RolloutItem) -> RolloutResult:
         """Return the rollout of an item, waiting for it."""
         result = self._rollouts.obtain(item)
-        if result.slow_rewards and not self._is_sequential:
-            item.run.slow_rewards.note(result.slow_rewards)
+        if result.slow_calls and not self._is_sequential:
+            item.run.slow_calls.note(result.slow_calls)
         return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -184,10 +188,7 @@ class RunLoop:
         """Note which items are red, whoever made them so."""
         report = yield
         if isinstance(item, EvalItem):
-            if report.failed:
-                item.run.red_items.add(item.name)
-            elif report.when == "setup":
-                item.run.red_items.discard(item.name)  # it is run again
+            item.run.note_red(item.name, has_failed=report.failed, when=report.when)
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -221,8 +222,7 @@ class RunLoop:
         """Stop the engine and the servers; to be called again at no cost."""
         if self.engine is not None:
             self._rollouts.close()
-            gc.unfreeze()
-            gc.set_threshold(*self._gc_threshold)
+        self._session.output.end()
         self._session.close()
         self._signals.release()
 

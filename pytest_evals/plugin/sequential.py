@@ -76,7 +76,7 @@ class RolloutsInTurn(RolloutsAhead):
                 if other.example is item.example and not {item, other} & self._asked
             ]
         self._asked.update(members)
-        self._submit(list(dict.fromkeys(members)))
+        self.submit(list(dict.fromkeys(members)))
 
     def _receive(self) -> RolloutItem:
         while self._inbox.empty():

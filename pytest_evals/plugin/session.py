@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,25 +12,26 @@ import pytest
 from ..clients.factory import check_client_type
 from ..config.loading import EvalConfig, eval_of_environment, read_eval_file
 from ..config.spec import EvalSpec
-from ..endpoints.managed import ManagedServer
-from ..endpoints.secrets import Secrets
 from ..environments.location import EnvironmentLocation, environment_defaults
 from ..errors import SetupError, one_line
-from ..gates.grammar import Gate
-from ..gates.metrics import read_metric
-from ..gates.verdicts import Verdict, judge
 from ..visible import visible
-from . import options, tracebacks
+from . import options, starting, tracebacks
+from .capture import OutputCapture
 from .endpoints import SessionEndpoints
 from .environments import SessionEnvironments
-from .outcomes import HookRaisedError
+from .owner import EvalOwner
 from .runs import Run
+from .sections import Sections
 
 if TYPE_CHECKING:
+    from ..engine.engine import Engine
+    from ..engine.loop import LoopHost
     from ..engine.rollouts import RolloutResult
+    from ..engine.slots import Demand
+    from .functions.running import FunctionEvals
     from .nodes import RolloutItem
+    from .owned_run import OwnedRun
     from .runloop import RunLoop
-    from .terminal import EvalTerminal
 
 _DEFAULT_MAX_CONCURRENT = 32
 _DEFAULT_REGISTRY = Path("configs") / "endpoints.toml"
@@ -38,37 +39,35 @@ _DEFAULT_REGISTRY = Path("configs") / "endpoints.toml"
 _KEY: pytest.StashKey[EvalSession] = pytest.StashKey()
 
 
-class EvalSession:
-    """Settings, secrets, endpoints and runs of a session that collects evals.
+class EvalSession(EvalOwner):
+    """Settings, endpoints and runs of a session that collects evals.
 
     Made when the first eval is collected; that also registers the hooks which run and report them.
 
     Attributes:
-        secrets: what must not leave the process.
         endpoints: where the models are served.
         environments: what is evaluated.
+        output: what rollouts print and log.
         runs: the evals that were collected, in order.
         overridden: command-line values that a file overrides, a phrase each.
         has_collection_errors: whether an eval could not be collected.
-        servers: those of managed endpoints, while they run.
         loop: runs the items.
-        terminal: prints what the user sees besides pytest's own output.
+        functions: the evals that are test functions; None while none was collected.
     """
 
     loop: RunLoop
-    terminal: EvalTerminal
+    functions: FunctionEvals | None = None
 
     def __init__(self, config: pytest.Config) -> None:
-        self.config = config
-        self.secrets = Secrets()
+        super().__init__(config)
         self.endpoints = SessionEndpoints(
             config.invocation_params.dir / _DEFAULT_REGISTRY, self.secrets
         )
         self.environments = SessionEnvironments(config)
+        self.output = OutputCapture(config, self.secrets.mask)
         self.runs: list[Run] = []
         self.overridden: list[str] = []
         self.has_collection_errors = False
-        self.servers: list[ManagedServer] = []
         self._command_line = options.command_line_settings(config)
         self._ini = options.ini_settings(config)
         self._file_limits: list[int] = []
@@ -80,14 +79,16 @@ class EvalSession:
         if known is not None:
             return known
         if hasattr(config, "workerinput"):
-            # Each worker would run, and pay for, every rollout.
-            raise pytest.Collector.CollectError(options.NO_WORKERS)
+            from .xdist import worker_session
+
+            joined = config.stash[_KEY] = worker_session.join(config)
+            return joined
         from . import reporting, runloop, terminal
 
         session = config.stash[_KEY] = cls(config)
         session.loop = runloop.RunLoop(session)
         session.terminal = terminal.EvalTerminal(session)
-        for plugin in (reporting, session.loop, session.terminal):
+        for plugin in (reporting, session.loop, session.terminal, Sections(config)):
             config.pluginmanager.register(plugin)
         return session
 
@@ -95,6 +96,42 @@ class EvalSession:
     def is_dry(self) -> bool:
         """Whether pytest was asked to show what would run (`--setup-plan`, `--setup-only`)."""
         return bool(self.config.getoption("setupplan") or self.config.getoption("setuponly"))
+
+    @property
+    def owned(self) -> Sequence[OwnedRun]:
+        """The evals that were collected, in order."""
+        return self.runs
+
+    @property
+    def in_flight(self) -> int | None:
+        """Rollouts in flight now; None while none was started."""
+        engine = self.loop.engine
+        return None if engine is None else engine.in_flight
+
+    def make_host(self) -> LoopHost | None:
+        """Return what runs the engine's loop; None for the engine's own."""
+        return None
+
+    @property
+    def on_demand(self) -> Callable[[Demand], None] | None:
+        """What hears of the rollouts there are to run; None where nobody divides the limit."""
+        return None
+
+    @property
+    def flight(self) -> str:
+        """How many rollouts may be in flight, in words."""
+        if options.is_sequential(self.config):
+            return "one at a time"
+        return in_words(self.max_concurrent)
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know of how the evals were read, a line each."""
+        return [
+            *(f"evals: ignored {phrase}" for phrase in self.overridden),
+            *(f"evals: {text}" for run in self.runs for text in run.warnings),
+            *self.environments.verifiers.notices,
+        ]
 
     @property
     def max_concurrent(self) -> int:
@@ -171,8 +208,18 @@ class EvalSession:
             return None
         environment = self.environments.of(spec, hook)
         examples = environment.get_eval_dataset(n=spec.num_examples)
-        self.environments.check(spec, environment, examples)
-        run = Run(spec, endpoint, environment, examples, nodeid, self.secrets.mask)
+        warnings = self.environments.check(spec, environment, examples)
+        run = Run(
+            spec,
+            endpoint,
+            environment,
+            examples,
+            nodeid,
+            self.secrets.mask,
+            accepts_partial=bool(self.config.getoption("evals_partial")),
+        )
+        for text in warnings:
+            run.warn(f"{spec.name}: {text}")
         self.runs.append(run)
         return run
 
@@ -183,74 +230,24 @@ class EvalSession:
             HookRaisedError: one of them did.
         """
         result = self.loop.obtain(item)
-        try:
-            item.ihook.pytest_evals_rollout_complete(
-                config=self.config, spec=item.run.spec, result=result
-            )
-        except pytest.exit.Exception:
-            raise
-        except Exception as error:
-            raise HookRaisedError(self._raised("pytest_evals_rollout_complete", error)) from None
+        self.show(item.run, result, item.ihook)
         return result
 
-    def judge(self, run: Run, gate: Gate) -> Verdict | None:
-        """Judge a gate on what is on disk; None when its rollouts were not all selected."""
-        if run.is_partial or not run.was_started:
-            return None
-        measurements = run.measurements()
-        computed = None
-        if not read_metric(gate.metric).built_in and gate.metric not in measurements.metric_names:
-            try:
-                computed = self.config.hook.pytest_evals_metric(
-                    config=self.config, spec=run.spec, metric=gate.metric, rows=run.rows
-                )
-            except pytest.exit.Exception:
-                raise
-            except Exception as error:
-                raise HookRaisedError(self._raised("pytest_evals_metric", error)) from None
-            if not isinstance(computed, int | float | None):
-                raise HookRaisedError(
-                    f"pytest_evals_metric returned {computed!r} for {gate.metric!r}, not a number"
-                )
-        verdict = judge(gate, measurements, computed=computed)
-        run.verdicts[gate.name] = verdict
-        return verdict
+    def start(self, runs: Sequence[Run], engine: Engine) -> None:
+        """Begin the runs whose rollouts are to start now.
 
-    def complete(self, run: Run) -> str | None:
-        """Write what is known of a run at its end, and tell the hooks, once.
-
-        Returns:
-            What went wrong in a hook.
+        Raises:
+            ResultsError: a folder cannot be made.
         """
-        if not run.was_started or run.is_complete:
-            return None
-        run.is_complete = True
-        run.finish()
-        summary = run.write_metadata()
-        if run.problem is not None:
-            return run.problem
-        try:
-            self.config.hook.pytest_evals_run_complete(
-                config=self.config, spec=run.spec, summary=summary, folder=run.folder.path
-            )
-        except pytest.exit.Exception:
-            raise
-        except Exception as error:
-            return self._raised("pytest_evals_run_complete", error)
-        return None
+        started = starting.provide(self, runs)
+        starting.execute(self, {run: started[run] for run in runs}, engine)
+        for run in runs:
+            run.write_metadata()
 
     def close(self) -> None:
         """Stop the servers, close the folders, and leave no import of ours behind."""
-        for server in self.servers:
-            server.stop()
-        self.servers.clear()
-        for run in self.runs:
-            run.close()
+        super().close()
         self.environments.verifiers.close()
-
-    def _raised(self, hook: str, error: Exception) -> str:
-        text = f"{hook} raised {one_line(error)}\n\n{tracebacks.of_user_code(error)}"
-        return visible(self.secrets.mask(text))
 
     @contextlib.contextmanager
     def reported_errors(self, node: pytest.Collector) -> Iterator[None]:
@@ -276,3 +273,8 @@ class EvalSession:
             self.has_collection_errors = True
             text = f"{one_line(error)}\n\n{tracebacks.of_user_code(error)}"
             raise node.CollectError(visible(self.secrets.mask(text))) from None
+
+
+def in_words(limit: int) -> str:
+    """Say how many rollouts may be in flight."""
+    return f"at most {limit} in flight" if limit > 0 else "no limit on those in flight"

@@ -61,6 +61,11 @@ class StopSignals:
         """Note signals again."""
         self._stands_back = False
 
+    @property
+    def is_noted(self) -> bool:
+        """Whether a signal was noted and not acted on."""
+        return self._noted is not None
+
     def act(self) -> None:
         """Raise what the signal that was noted raises, if one was."""
         if self._noted is not None:

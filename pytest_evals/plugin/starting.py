@@ -2,54 +2,104 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..endpoints.endpoint import Endpoint, ServeCommand
 from ..endpoints.managed import ManagedServer, start_server, wait_until_ready, with_port
+from ..endpoints.urls import PORT
 from ..engine.engine import Engine
 from ..errors import ModelError, SetupError
 from ..store.run_folder import RunFolder
 from . import options
+from .owned_run import OwnedRun
 from .runs import Run
 
 if TYPE_CHECKING:
+    from .owner import EvalOwner
     from .session import EvalSession
 
 
 class ResultsError(Exception):
     """A run's folder cannot be made."""
 
-    def __init__(self, run: Run, message: str) -> None:
+    def __init__(self, run: OwnedRun, message: str) -> None:
         super().__init__(message)
         self.run = run
 
 
-def start_runs(session: EvalSession, runs: Iterable[Run], engine: Engine) -> None:
-    """Give every run its folder, and every managed endpoint its server, one for the session.
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a run was given by its owner.
 
-    Servers start together. The rollouts of an endpoint whose server does not come up are
-    delivered unmeasured, with the reason.
+    Attributes:
+        folder: where its rows go.
+        port: where the server of its managed endpoint listens; None for any other endpoint.
+        failure: why that server did not come up; None when it did.
     """
-    base = options.output_dir(session.config)
-    folders = {run: _folder(session, base, run) for run in runs}
-    reached = _reached(session, folders, engine)
+
+    folder: RunFolder
+    port: int | None = None
+    failure: str | None = None
+
+
+def provide(owner: EvalOwner, runs: Iterable[OwnedRun]) -> dict[OwnedRun, Started]:
+    """Make every run's folder, and start every managed endpoint's server, one for the session.
+
+    Servers start together; this returns when each is ready or has failed. The output of one that
+    several runs share goes to the log of the first.
+
+    Raises:
+        ResultsError: a folder cannot be made.
+    """
+    folders = {run: _folder(owner, run) for run in runs}
+    servers: dict[ServeCommand, ManagedServer | str] = {}
     for run, folder in folders.items():
-        run.open(folder, reached.get(id(run.endpoint), run.endpoint))
+        serve = run.facts.serve
+        if serve is not None and serve not in servers:
+            servers[serve] = _started(owner, run, serve, folder)
+    for serve, server in servers.items():
+        if isinstance(server, ManagedServer):
+            servers[serve] = _ready(server)
+    started = {}
+    for run, folder in folders.items():
+        serve = run.facts.serve
+        reached = None if serve is None else servers[serve]
+        if isinstance(reached, str):
+            started[run] = Started(folder, failure=reached)
+        else:
+            started[run] = Started(folder, port=None if reached is None else reached.port)
+    return started
+
+
+def own(started: Mapping[OwnedRun, Started]) -> None:
+    """Begin the runs that this process owns and others execute."""
+    for run, given in started.items():
+        url = run.facts.base_url
+        run.take_folder(given.folder, url.replace(PORT, str(given.port or PORT)))
         run.write_metadata()
-    for endpoint in {id(run.endpoint): run.engine_run.endpoint for run in folders}.values():
+
+
+def execute(session: EvalSession, started: Mapping[Run, Started], engine: Engine) -> None:
+    """Begin the runs that this process executes.
+
+    The rollouts of an endpoint whose server did not come up are delivered unmeasured, with the
+    reason.
+    """
+    reached = _reached(session, started, engine)
+    for run, given in started.items():
+        run.open(given.folder, reached.get(id(run.endpoint), run.endpoint))
+    for endpoint in {id(run.endpoint): run.engine_run.endpoint for run in started}.values():
         if endpoint.serve is None:
             engine.connect(endpoint)
-    for run in folders:
-        run.started = time.time()
 
 
-def _folder(session: EvalSession, base: Path, run: Run) -> RunFolder:
+def _folder(owner: EvalOwner, run: OwnedRun) -> RunFolder:
+    base = options.output_dir(owner.config)
     try:
         return RunFolder.create(
-            base, name=run.spec.name, model=run.endpoint.model, mask=session.secrets.mask
+            base, name=run.spec.name, model=run.facts.model, mask=owner.secrets.mask
         )
     except OSError as error:
         raise ResultsError(
@@ -60,50 +110,39 @@ def _folder(session: EvalSession, base: Path, run: Run) -> RunFolder:
 
 
 def _reached(
-    session: EvalSession, folders: dict[Run, RunFolder], engine: Engine
+    session: EvalSession, started: Mapping[Run, Started], engine: Engine
 ) -> dict[int, Endpoint]:
-    """Start the servers; return by identity each managed endpoint with its port filled in.
-
-    Endpoints of one command share a server, whose output goes to the log of the first run.
-    """
-    servers: dict[ServeCommand, ManagedServer | ModelError] = {}
-    managed: dict[int, Run] = {}
-    for run in folders:
-        if run.endpoint.serve is not None:
-            managed.setdefault(id(run.endpoint), run)
-    for run in managed.values():
-        serve = run.endpoint.serve
-        if serve is not None and serve not in servers:
-            servers[serve] = _started(session, run.endpoint, serve, folders[run])
-    for serve, server in servers.items():
-        if isinstance(server, ManagedServer):
-            servers[serve] = _ready(server)
-    reached = {}
-    for key, run in managed.items():
-        assert run.endpoint.serve is not None
-        server = servers[run.endpoint.serve]
-        if isinstance(server, ModelError):
-            engine.give_up(run.endpoint, server)
+    """Return by identity each managed endpoint with its port filled in; give up the others."""
+    reached: dict[int, Endpoint] = {}
+    given_up: set[int] = set()
+    for run, given in started.items():
+        key = id(run.endpoint)
+        if run.endpoint.serve is None or key in reached or key in given_up:
             continue
-        reached[key] = session.endpoints.reached(run.endpoint, with_port(run.endpoint, server.port))
+        if given.port is None:
+            given_up.add(key)
+            engine.give_up(run.endpoint, ModelError(given.failure or "its server did not start"))
+        else:
+            served = with_port(run.endpoint, given.port)
+            reached[key] = session.endpoints.reached(run.endpoint, served)
     return reached
 
 
 def _started(
-    session: EvalSession, endpoint: Endpoint, serve: ServeCommand, folder: RunFolder
-) -> ManagedServer | ModelError:
-    session.terminal.tell(f"starting {endpoint.label}: {serve.command}")
+    owner: EvalOwner, run: OwnedRun, serve: ServeCommand, folder: RunFolder
+) -> ManagedServer | str:
+    owner.terminal.tell(f"starting {run.facts.label}: {serve.command}")
     try:
-        server = start_server(serve, label=endpoint.label, log=folder.log_path)
+        server = start_server(serve, label=run.facts.label, log=folder.log_path)
     except SetupError as error:
-        return ModelError(str(error))
-    session.servers.append(server)
+        return str(error)
+    owner.servers.append(server)
     return server
 
 
-def _ready(server: ManagedServer) -> ManagedServer | ModelError:
+def _ready(server: ManagedServer) -> ManagedServer | str:
     try:
         wait_until_ready(server)
     except SetupError as error:
-        return ModelError(str(error))
+        return str(error)
     return server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,13 +12,16 @@ from ..visible import visible
 from . import options
 from .nodes import EvalItem
 from .progress import Progress
-from .runs import Run
 
 if TYPE_CHECKING:
-    from .session import EvalSession
+    from .owned_run import OwnedRun
+    from .owner import EvalOwner
 
 # Asked for by nobody, so its absence surprises nobody.
 _DEFAULT_NUM_EXAMPLES = 5
+
+# Besides these there is the "rerun" of pytest-rerunfailures, which is not the last word.
+_FINAL = ("passed", "failed", "skipped")
 
 _MARKUP: dict[str, dict[str, bool]] = {
     "header": {"bold": True},
@@ -32,63 +35,69 @@ _MARKUP: dict[str, dict[str, bool]] = {
 class EvalTerminal:
     """Prints the header, keeps the status line, prints the table."""
 
-    def __init__(self, session: EvalSession) -> None:
-        self._session = session
-        self._progress = Progress(session.config)
+    def __init__(self, owner: EvalOwner) -> None:
+        self._owner = owner
+        self._progress = Progress(owner.config)
         self._has_told = False
+        self._shows_durations = owner.config.getoption("durations", None) is not None
 
     def pytest_report_collectionfinish(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> list[str]:
         """Say what will run, where results go, and what the command line could not change."""
+        return self.header({item.run: None for item in items if isinstance(item, EvalItem)})
+
+    def header(self, runs: Collection[OwnedRun]) -> list[str]:
+        """Return the lines about what will run, of the runs that have an item to run."""
+        config = self._owner.config
         if config.get_verbosity() < 0:
             return []
-        runs = list(dict.fromkeys(item.run for item in items if isinstance(item, EvalItem)))
-        overridden = [f"evals: ignored {phrase}" for phrase in self._session.overridden]
-        overridden += self._session.environments.verifiers.notices
         if not runs:
-            return overridden
-        rollouts = sum(len(run.rollouts) for run in runs)
-        models = ", ".join(dict.fromkeys(run.endpoint.model for run in runs))
-        flight = _flight(self._session)
+            return self._owner.notices
+        rollouts = sum(run.selected for run in runs)
+        models = ", ".join(dict.fromkeys(run.facts.model for run in runs))
         folder = _relative(options.output_dir(config) / "evals", config)
         return [
             f"evals: {_counted(len(runs), 'eval')}, {_counted(rollouts, 'rollout')} of {models},"
-            f" {flight}; results in {folder}",
+            f" {self._owner.flight}; results in {folder}",
             *self._short_datasets(runs),
             *(
                 f"evals: {run.spec.name}: score_rollouts is False: rollouts are kept, none is"
                 " scored, and the eval cannot pass"
                 for run in runs
-                if not run.is_scored
+                if not run.facts.is_scored
             ),
-            *overridden,
+            *self._owner.notices,
         ]
 
-    def _short_datasets(self, runs: list[Run]) -> list[str]:
+    def _short_datasets(self, runs: Collection[OwnedRun]) -> list[str]:
         return [
             f"evals: {run.spec.name}: {run.spec.num_examples} examples were asked for, the dataset"
-            f" has {len(run.examples)}"
+            f" has {run.facts.num_examples}"
             for run in runs
-            if len(run.examples) < run.spec.num_examples != _DEFAULT_NUM_EXAMPLES
+            if run.facts.num_examples < run.spec.num_examples != _DEFAULT_NUM_EXAMPLES
         ]
 
     def begin(self, rollouts: int) -> None:
         """Start the status line."""
         self._progress.begin(rollouts)
 
+    def erase(self) -> None:
+        """Leave no status line behind."""
+        self._progress.erase()
+
     def tell(self, text: str) -> None:
         """Print a line of what is going on."""
-        reporter = self._session.config.pluginmanager.getplugin("terminalreporter")
-        if reporter is not None and self._session.config.get_verbosity() >= 0:
+        reporter = self._owner.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and self._owner.config.get_verbosity() >= 0:
             reporter.ensure_newline()
-            reporter.write_line(f"evals: {visible(self._session.secrets.mask(text))}")
+            reporter.write_line(f"evals: {visible(self._owner.secrets.mask(text))}")
 
     def tick(self) -> None:
         """Bring the status line up to date while nothing is reported."""
-        engine = self._session.loop.engine
-        if engine is not None:
-            self._progress.draw(engine.in_flight)
+        in_flight = self._owner.in_flight
+        if in_flight is not None:
+            self._progress.draw(in_flight)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logstart(self) -> Generator[None, None, None]:
@@ -102,7 +111,8 @@ class EvalTerminal:
         decides = report.when == "call" or (report.when == "setup" and not report.passed)
         if decides:
             self._progress.erase()
-            if getattr(report, "evals_kind", None) == "rollout":
+            is_final = report.outcome in _FINAL
+            if is_final and getattr(report, "evals_kind", None) == "rollout":
                 self._progress.count(
                     None if report.when == "setup" else vars(report).get("evals_reward"),
                     is_error=vars(report).get("evals_state") not in ("scored", "generated"),
@@ -110,6 +120,21 @@ class EvalTerminal:
         yield
         if decides:
             self.tick()
+        else:
+            self._let_go(report)
+
+    def _let_go(self, report: pytest.TestReport) -> None:
+        """Release a report that nobody reads: the terminal reporter keeps all of them.
+
+        `--durations` counts them, and output of a teardown is shown with the failure before it.
+        """
+        is_read = report.failed or report.sections or self._shows_durations
+        if is_read or not hasattr(report, "evals_kind"):
+            return
+        reporter = self._owner.config.pluginmanager.getplugin("terminalreporter")
+        kept = [] if reporter is None else reporter.stats.get("", [])
+        if kept and kept[-1] is report:
+            kept.pop()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
@@ -131,14 +156,14 @@ class EvalTerminal:
     def pytest_sessionfinish(self) -> Generator[None, object, object]:
         """Print the table where pytest prints no summary: it does so for its own exit codes."""
         result = yield
-        reporter = self._session.config.pluginmanager.getplugin("terminalreporter")
+        reporter = self._owner.config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None and not self._has_told:
             self._tell_runs(reporter)
         return result
 
     def _tell_runs(self, reporter: pytest.TerminalReporter) -> None:
         self._has_told = True
-        runs = [run for run in self._session.runs if run.was_started]
+        runs = [run for run in self._owner.owned if run.was_started]
         if not runs or reporter.config.option.no_summary:
             return
         reporter.write_sep("=", "evals")
@@ -149,7 +174,7 @@ class EvalTerminal:
         for run in runs:
             self._tell_results(reporter, run)
 
-    def _tell_results(self, reporter: pytest.TerminalReporter, run: Run) -> None:
+    def _tell_results(self, reporter: pytest.TerminalReporter, run: OwnedRun) -> None:
         folder = _relative(run.folder.path, reporter.config)
         reporter.write_line(f"results of {run.nodeid}: {folder}")
         if run.first_unmeasured is not None and run.tolerates_errors:
@@ -162,7 +187,7 @@ class EvalTerminal:
                 " in an error",
                 red=True,
             )
-        for line in run.slow_rewards.lines(run.spec.name):
+        for line in run.slow_calls.lines(run.spec.name):
             reporter.write_line(visible(line), yellow=True)
         for line in run.warnings:
             reporter.write_line(line, yellow=True)
@@ -173,13 +198,6 @@ class EvalTerminal:
                 yellow=True,
                 bold=True,
             )
-
-
-def _flight(session: EvalSession) -> str:
-    if options.is_sequential(session.config):
-        return "one at a time"
-    limit = session.max_concurrent
-    return f"at most {limit} in flight" if limit > 0 else "no limit on those in flight"
 
 
 def _relative(path: object, config: pytest.Config) -> str:

@@ -99,11 +99,22 @@ class Project:
         return content
 
 
-@pytest.fixture(params=[[], ["-p", "no:xdist"]], ids=["", "no-xdist"])
-def plugin_args(request: pytest.FixtureRequest) -> list[str]:
-    """Arguments that every session must do with and without."""
-    arguments: list[str] = request.param
-    return arguments
+_VARIANTS = {"": [], "no-xdist": ["-p", "no:xdist"], "workers": ["-n", "2"]}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run every session with and without xdist; those of tests marked `workers` in workers too.
+
+    A session with workers costs a second or two of every core, so the mark is for promises that the
+    controller and its workers keep in another way than one process does.
+    """
+    if "plugin_args" not in metafunc.fixturenames or metafunc.module.__name__.count(".") > 2:
+        return
+    if hasattr(metafunc.module, "plugin_args"):  # the module has a fixture of that name
+        return
+    marked = metafunc.definition.get_closest_marker("workers") is not None
+    names = list(_VARIANTS) if marked else ["", "no-xdist"]
+    metafunc.parametrize("plugin_args", [_VARIANTS[name] for name in names], ids=names)
 
 
 @pytest.fixture

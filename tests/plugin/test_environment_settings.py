@@ -119,6 +119,32 @@ class TestExtraEnvKwargs:
         conditions = {row["stop_condition"] for row in project.rows()}
         assert conditions == {"max_turns_reached", "timeout_reached"}
 
+    @pytest.mark.parametrize("is_grouped", [False, True])
+    def test_timeout_is_refused_where_nothing_would_obey_it(
+        self, project: Project, url: str, is_grouped: bool
+    ) -> None:
+        made = "Own(dataset=[{'question': 'q'}])"
+        project.environment(
+            "own",
+            f"""
+            import pytest_evals as vf
+
+            class Own(vf.Environment):
+                async def rollout(self, input, client, model, sampling_args=None):
+                    return await self.init_state(input, client, model, sampling_args)
+
+            def load_environment():
+                return {f"vf.EnvGroup([{made}])" if is_grouped else made}
+            """,
+        )
+        project.evals('[[eval]]\nenv_id = "own"\ntimeout = 2.0\n', url=url)
+        result = project.run("bench.toml")
+        assert result.ret == 1
+        result.stdout.fnmatch_lines(
+            ["*environment 'own' refuses {'timeout_seconds': 2.0}*: Own has a rollout() *"]
+        )
+        assert not project.runs()
+
 
 class TestRewardErrors:
     def test_break_their_rollouts(self, project: Project, url: str) -> None:
@@ -136,10 +162,12 @@ class TestRewardErrors:
         project.evals('[[eval]]\nenv_id = "faulty"\nreward_errors = "zero"\n', url=url)
         result = project.run("bench.toml")
         assert result.ret == 0
-        result.stdout.fnmatch_lines(["  3 reward errors counted as 0"])
+        result.stdout.fnmatch_lines(
+            ["  3 reward errors counted as 0", "    3x faulty: *(*environments/faulty.py:*)"]
+        )
         assert project.metadata()["reward_errors"] == 3
         rows = {(row["example_id"], row["rollout"]): row for row in project.rows()}
-        assert (rows[0, 0]["reward"], rows[0, 0]["reward_errors"]) == (1.0, 1)
+        assert (rows[0, 0]["reward"], len(rows[0, 0]["reward_errors"])) == (1.0, 1)
         assert rows[0, 0]["metrics"]["faulty"] == 0.0
         assert (rows[1, 0]["reward"], "reward_errors" in rows[1, 0]) == (1.0, False)
 
@@ -240,9 +268,10 @@ class TestParametersThatNothingProvides:
     @pytest.mark.parametrize(
         ("function", "told"),
         [
-            ("def grade(completion, solution)", "grade() asks for 'solution'"),
-            ("async def grade(*, truth)", "grade() asks for 'truth'"),
-            ("def grade(completions, questions)", "grade() asks for 'questions'"),
+            ("def grade(completion, solution)", "'solution', which nothing provides*; available:"),
+            ("def grade(completon)", "'completon', which*(did you mean 'completion'?); available:"),
+            ("async def grade(*, truth)", "'truth', which nothing provides; available: answer,"),
+            ("def grade(completions, questions)", "'questions', which nothing provides*: answers,"),
         ],
     )
     def test_are_a_collection_error(
@@ -265,7 +294,7 @@ class TestParametersThatNothingProvides:
         result = project.run("bench.toml")
         assert result.ret == 1
         result.stdout.fnmatch_lines(
-            [f"*bench.toml:4: *'asking' cannot score: {told}, which nothing provides*level*"]
+            [f"*bench.toml:4: *'asking' cannot score: grade() at *asking.py:4 asks for {told}*"]
         )
         assert not project.runs()
 
@@ -290,6 +319,28 @@ class TestParametersThatNothingProvides:
         assert project.run("bench.toml").ret == 0
         assert {row["reward"] for row in project.rows()} == {7.0}
 
+    def test_are_looked_for_in_rows_that_lack_a_column(self, project: Project, url: str) -> None:
+        project.environment(
+            "asking",
+            """
+            import pytest_evals as vf
+
+            def grade(completion, level):
+                return float(level)
+
+            def load_environment():
+                rows = [{"question": "q", "level": 3}] * 2 + [{"question": "q"}]
+                return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric(funcs=[grade]))
+            """,
+        )
+        project.evals('[[eval]]\nenv_id = "asking"\nnum_examples = -1', url=url)
+        result = project.run("bench.toml")
+        assert result.ret == 1
+        result.stdout.fnmatch_lines(
+            ["*'asking' cannot score: grade() at *asking.py:4 asks for 'level'*"]
+        )
+        assert not project.runs()
+
     def test_are_looked_for_in_every_rubric(self, project: Project, url: str) -> None:
         project.environment(
             "mixed",
@@ -310,7 +361,9 @@ class TestParametersThatNothingProvides:
             """,
         )
         project.evals('[[eval]]\nenv_id = "mixed"\nnum_examples = 2', url=url)
-        project.run("bench.toml").stdout.fnmatch_lines(["*asking() asks for 'nothing'*"])
+        project.run("bench.toml").stdout.fnmatch_lines(
+            ["*asking() at *mixed.py:* asks for 'nothing'*"]
+        )
         project.evals('[[eval]]\nenv_id = "mixed"\nnum_examples = 1', url=url)
         assert project.run("bench.toml").ret == 0
 
@@ -409,8 +462,8 @@ def test_slow_rewards_are_named_with_advice(project: Project, url: str) -> None:
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "slow reward of slow: 'sleepy' blocked the event loop for up to 1?? ms, in 2 rollouts",
-            "  while a reward function runs, *make it async*asyncio.to_thread*",
+            "slow: slow: reward function 'sleepy' blocked the event loop for up to 1?? ms, in 2*",
+            "  while it runs, *make it async*asyncio.to_thread*",
         ]
     )
 

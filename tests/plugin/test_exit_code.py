@@ -74,6 +74,7 @@ def test_tampering_with_items(
     assert "gate-error_rate" in {gate["name"] for gate in project.metadata()["gates"]} or is_red
 
 
+@pytest.mark.workers
 def test_a_partial_run_in_which_nothing_was_scored_is_red(
     project: Project, impatient: None
 ) -> None:
@@ -116,6 +117,7 @@ GROUP = """
 """
 
 
+@pytest.mark.workers
 def test_an_incomplete_group_is_unmeasured_in_every_output(project: Project, url: str) -> None:
     from pytest_evals.engine.rollouts import seed_of
 
@@ -148,6 +150,7 @@ def test_an_item_that_stands_twice_runs_once(project: Project) -> None:
     result.assert_outcomes(passed=13)
 
 
+@pytest.mark.workers
 @pytest.mark.parametrize(
     "hook", ["run_complete", "rollout_complete", "metric", "modify_evals", "load_environment"]
 )
@@ -183,6 +186,7 @@ def test_a_hook_metric_that_is_no_number(project: Project, url: str, value: str)
     result.assert_outcomes(passed=13, failed=1)
 
 
+@pytest.mark.workers
 def test_results_that_cannot_be_completed(project: Project, url: str) -> None:
     project.pytester.makeconftest(
         """
@@ -197,40 +201,3 @@ def test_results_that_cannot_be_completed(project: Project, url: str) -> None:
     assert result.ret == 1
     assert "INTERNALERROR" not in result.stdout.str()
     assert (project.path / "evals.xml").exists()
-
-
-def test_output_of_rollouts_is_neither_raw_nor_unmasked(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = "sk-key-that-gets-printed"
-    monkeypatch.setenv("PRINTED_KEY", key)
-    project.environment(
-        "talkative",
-        """
-        import logging, os, sys, warnings
-        import pytest_evals as vf
-
-        async def reward():
-            text = f"\\x1b[31mred {os.environ['PRINTED_KEY']}"
-            print(text)
-            print(text, file=sys.stderr)
-            logging.getLogger("agent").error(text)
-            return 1.0
-
-        def load_environment():
-            rows = [{"question": f"What is {n} + 1?"} for n in range(20)]
-            return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric(funcs=[reward]))
-        """,
-    )
-    with DemoServer(latency=0.01) as server:
-        project.evals(
-            '[[eval]]\nenv_id = "talkative"\nnum_examples = 20\napi_key_var = "PRINTED_KEY"',
-            url=server.url,
-        )
-        result = project.run("bench.toml", "--color=no", "--evals-max-concurrent=2", "-rA")
-    assert result.ret == 0
-    log = (project.runs()[0] / "run.log").read_text()
-    for text in (result.stdout.str(), result.stderr.str(), log):
-        assert "\x1b" not in text
-        assert key not in text
-    assert "red ***" in log

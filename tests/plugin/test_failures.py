@@ -111,6 +111,7 @@ def test_a_hiccup_is_retried_and_costs_nothing(project: Project, impatient: None
     assert {row["state"] for row in project.rows()} == {"scored"}
 
 
+@pytest.mark.workers
 def test_tolerated_errors_are_skipped_and_counted(project: Project) -> None:
     project.environment(
         "flaky",
@@ -140,6 +141,7 @@ def test_tolerated_errors_are_skipped_and_counted(project: Project) -> None:
     assert project.metadata()["states"]["unmeasured"] == 1
 
 
+@pytest.mark.workers
 def test_a_gate_that_unmeasured_rollouts_could_turn_is_inconclusive(project: Project) -> None:
     project.environment(
         "flaky",
@@ -362,6 +364,7 @@ def test_a_rollout_that_cancels_itself_is_broken(project: Project, url: str) -> 
     )
 
 
+@pytest.mark.workers
 def test_output_folder_that_cannot_be_made(project: Project, url: str) -> None:
     project.evals(ONE_EVAL, url=url)
     (project.path / "outputs").write_text("a file")
@@ -371,6 +374,7 @@ def test_output_folder_that_cannot_be_made(project: Project, url: str) -> None:
     result.stdout.fnmatch_lines(["*outputs*"])
 
 
+@pytest.mark.workers
 def test_managed_server_that_does_not_start(project: Project) -> None:
     (project.path / "endpoints.toml").write_text(
         '[[endpoint]]\nendpoint_id = "own"\nmodel = "m"\n'
@@ -398,26 +402,3 @@ def test_hostile_text_reaches_the_terminal_visibly(project: Project, url: str) -
     output = project.run("bench.toml", "-rA", "--color=no").stdout.str()
     assert "\x1b" not in output
     assert r"\x1b[2J\x07" in output
-
-
-@pytest.mark.parametrize("arguments", [["bench.toml"], ["--evals", "."], ["environments/sums.py"]])
-def test_workers_are_refused(project: Project, url: str, arguments: list[str]) -> None:
-    if "no:xdist" in project.plugin_args:
-        pytest.skip("needs xdist")
-    project.evals(ONE_EVAL, url=url)
-    result = project.run(*arguments, "-n", "2")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*do not run under xdist yet: leave out -n*"])
-
-
-def test_workers_run_no_eval_that_only_they_find(project: Project) -> None:
-    if "no:xdist" in project.plugin_args:
-        pytest.skip("needs xdist")
-    with DemoServer() as server:
-        (project.path / "benches").mkdir()
-        project.evals(ONE_EVAL, url=server.url, name="benches/one.evals.toml")
-        project.pytester.makeini("[pytest]\nevals_files = *.evals.toml\n")
-        result = project.run("benches", "-n", "1")
-        assert server.requests == 0
-    assert result.ret not in (0, pytest.ExitCode.INTERNAL_ERROR)
-    result.stdout.fnmatch_lines(["*do not run under xdist yet: leave out -n*"])

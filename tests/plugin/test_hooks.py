@@ -121,6 +121,7 @@ def test_metric(project: Project, url: str) -> None:
     )
 
 
+@pytest.mark.workers
 def test_run_complete(project: Project) -> None:
     project.pytester.makeconftest(
         """

@@ -28,7 +28,7 @@ def _wait(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         threading.Event().wait(0.01)
 
 
-def _reported(process: subprocess.Popen[str], count: int) -> list[str]:
+def reported(process: subprocess.Popen[str], count: int) -> list[str]:
     """Read output until `count` rollouts have been reported; return their names."""
     assert process.stdout is not None
     names: list[str] = []
@@ -36,7 +36,8 @@ def _reported(process: subprocess.Popen[str], count: int) -> list[str]:
         line = process.stdout.readline()
         assert line, "the session ended too early"
         if " SCORED " in line:
-            names.append(line.split()[0].rpartition("::")[2])
+            (nodeid,) = [word for word in line.split() if "::" in word]
+            names.append(nodeid.rpartition("::")[2])
     return names
 
 
@@ -52,7 +53,7 @@ def test_ctrl_c(own_project: Project) -> None:
     with DemoServer(latency=0.05) as server:
         own_project.evals(MANY, url=server.url)
         process = own_project.start("bench.toml", "-v", "--junitxml=evals.xml")
-        names = _reported(process, 5)
+        names = reported(process, 5)
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=20)
@@ -73,7 +74,7 @@ def test_sigterm_ends_like_ctrl_c(own_project: Project) -> None:
     with DemoServer(latency=0.05) as server:
         own_project.evals(MANY, url=server.url)
         process = own_project.start("bench.toml", "-v", "--junitxml=evals.xml")
-        _reported(process, 5)
+        reported(process, 5)
         process.terminate()
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGTERM, output
@@ -86,7 +87,7 @@ def test_kill_9_loses_no_reported_row(own_project: Project) -> None:
     with DemoServer(latency=0.02) as server:
         own_project.evals(MANY, url=server.url)
         process = own_project.start("bench.toml", "-v")
-        names = set(_reported(process, 150))
+        names = set(reported(process, 150))
         process.kill()
         output, _ = process.communicate(timeout=20)
     names |= {
@@ -158,7 +159,7 @@ def test_a_managed_server_ends_with_the_session(
 ) -> None:
     _managed(own_project)
     process = own_project.start("bench.toml", "-v")
-    _reported(process, 3)
+    reported(process, 3)
     port = _port_of(own_project)
     assert _is_served(port)
     process.send_signal(number)
@@ -184,7 +185,7 @@ def test_a_straggler_delays_no_report(own_project: Project) -> None:
     with DemoServer(straggler=3600.0) as server:
         own_project.evals(MANY + "rollouts_per_example = 1\n", url=server.url)
         process = own_project.start("bench.toml", "-v")
-        names = _reported(process, 50)
+        names = reported(process, 50)
         assert "0-r0" not in names
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)

@@ -52,6 +52,7 @@ def _assert_clean(project: Project, result: pytest.RunResult) -> None:
             assert form not in text
 
 
+@pytest.mark.workers
 def test_a_key_is_masked_wherever_it_shows(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_evals_are_easily_excluded(project: Project, url: str) -> None:
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.workers
 def test_a_node_id_selects_one_rollout_and_judges_nothing(project: Project) -> None:
     with DemoServer() as server:
         project.evals('[[eval]]\nenv_id = "sums"\ngates = ["reward >= 0"]', url=server.url)
@@ -122,6 +123,7 @@ def test_deselected_gates_are_not_judged(project: Project, url: str) -> None:
     result.stdout.fnmatch_lines(["*NOT JUDGED*not every gate was selected*"])
 
 
+@pytest.mark.workers
 def test_last_failed_does_not_turn_a_red_gate_green(project: Project, url: str) -> None:
     project.evals('[[eval]]\nenv_id = "sums"\ngates = ["reward >= 1.5"]', url=url)
     assert project.run("bench.toml").ret == 1
@@ -172,6 +174,7 @@ def test_two_evals_of_one_name_are_refused(project: Project, url: str) -> None:
     result.stdout.fnmatch_lines(["*this eval is named 'sums' like the one in line 4*"])
 
 
+@pytest.mark.workers
 def test_continue_on_collection_errors_is_still_red(project: Project, url: str) -> None:
     project.evals('[[eval]]\nenv_id = "sums"\n[[eval]]\nenv_id = "nowhere"', url=url)
     assert project.run("bench.toml").ret == 1
@@ -186,10 +189,11 @@ import pytest
 
 class Spy:
     def pytest_sessionfinish(self):
-        # The last four decide whether a named file holds an environment: standard library only.
+        # From errors on: what decides whether a named file holds an environment.
         allowed = ("pytest_evals", "pytest_evals.plugin", "pytest_evals.plugin.hookspecs",
-                   "pytest_evals.plugin.options", "pytest_evals.errors", "pytest_evals.parsers",
-                   "pytest_evals.environments", "pytest_evals.environments.location")
+                   "pytest_evals.plugin.options", "pytest_evals.plugin.garbage",
+                   "pytest_evals.errors", "pytest_evals.parsers", "pytest_evals.environments",
+                   "pytest_evals.environments.location")
         heavy = {"openai", "pydantic", "aiohttp", "httpx2", "datasets", "tomli", "asyncio"}
         ours = [name for name in sys.modules if name.startswith("pytest_evals")]
         print("EXTRA", sorted(set(ours) - set(allowed)), sorted(heavy & set(sys.modules)))

@@ -222,6 +222,7 @@ def test_transcript_is_shown_when_asked_for(project: Project, url: str) -> None:
     told.stdout.fnmatch_lines(["*- rollout 0-r0 -*", "*What is 0 + 0?*"])
 
 
+@pytest.mark.workers
 def test_pass_reward_fails_the_items_below_it(project: Project, url: str) -> None:
     project.evals(
         '[[eval]]\nenv_id = "sums"\nenv_args = { answer = "never" }\npass_reward = 1', url=url

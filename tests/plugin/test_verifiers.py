@@ -207,7 +207,7 @@ def test_the_installed_package_is_driven(stand_in: Project, url: str) -> None:
     result.stdout.fnmatch_lines(["verifiers: environments importing it run on the installed 0.3.1"])
     rows = stand_in.rows()
     assert [row["metrics"]["half"] for row in rows] == [0.0, 0.0]
-    assert [row["reward_errors"] for row in rows] == [1, 1]
+    assert [len(row["reward_errors"]) for row in rows] == [1, 1]
     assert all(row["served_model"] and row["token_usage"] for row in rows)
 
 
@@ -217,3 +217,23 @@ def test_a_reward_function_of_the_package_that_raises_is_broken(stand_in: Projec
     assert result.ret == 1
     assert [row["state"] for row in stand_in.rows()] == ["broken", "broken"]
     result.stdout.fnmatch_lines(["*ValueError: no half*"])
+
+
+def test_an_environment_that_loads_one_that_imports_verifiers(published: Project, url: str) -> None:
+    published.environment(
+        "outer",
+        """
+        import pytest_evals as vf
+
+        def load_environment():
+            return vf.load_environment("published")
+        """,
+    )
+    published.evals(
+        '[[eval]]\nenv_id = "outer"\nnum_examples = 1\nrollouts_per_example = 1', url=url
+    )
+    result = published.run("bench.toml", NATIVE)
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([LINE])
+    assert leftovers() == []

@@ -1,0 +1,72 @@
+"""The gates of an eval that is a test function, beside its rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from ...gates.grammar import Gate
+from ...reports.summary import is_on_reward
+from .. import outcomes
+from ..nodes import GateItem
+from ..runs import Run
+from ..session import EvalSession
+
+_FAILURES_SHOWN = 10
+
+
+class FunctionGates(pytest.Collector):
+    """The gates of an eval that is a test function; named like it."""
+
+    def __init__(self, *, run: Run | None, problem: Exception | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+        self._problem = problem
+
+    def collect(self) -> Iterable[GateItem]:
+        """Yield an item for each gate."""
+        with EvalSession.of(self.config).reported_errors(self):
+            if self._problem is not None:
+                raise self._problem
+        assert self.run is not None
+        for gate in self.run.spec.gates:
+            yield FunctionGate.from_parent(self, name=gate.name, run=self.run, gate=gate)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
+        """Return the text of a collection error; anything else is a bug and has its traceback."""
+        if isinstance(excinfo.value, self.CollectError):
+            return outcomes.ShortText(str(excinfo.value), self.path, 1)
+        return super().repr_failure(excinfo)
+
+
+class FunctionGate(GateItem):
+    """One gate; where it fails it tells which assertions did."""
+
+    is_function = True
+
+    def __init__(self, *, gate: Gate, **kwargs: Any) -> None:
+        super().__init__(gate=gate, **kwargs)
+
+    def runtest(self) -> None:
+        """Judge the gate."""
+        try:
+            super().runtest()
+        except outcomes.EvalFailedError as error:
+            failures = self._failures() if is_on_reward(self.gate) else []
+            raise outcomes.EvalFailedError("\n".join([str(error), *failures])) from None
+
+    def _failures(self) -> list[str]:
+        failures = self.run.environment.failures  # type: ignore[attr-defined]
+        lines = []
+        for text, names in list(failures.items())[:_FAILURES_SHOWN]:
+            lines += [f"{_counted(names)}:", *(f"  {line}" for line in text.splitlines())]
+        if len(failures) > _FAILURES_SHOWN:
+            lines.append(f"and {len(failures) - _FAILURES_SHOWN} more assertions")
+        return lines
+
+
+def _counted(names: list[str]) -> str:
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{others}"

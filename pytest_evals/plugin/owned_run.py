@@ -1,0 +1,278 @@
+"""OwnedRun: one eval of the session as its owner knows it: its folder, figures and verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..config.spec import EvalSpec
+from ..endpoints.endpoint import ServeCommand
+from ..errors import one_line
+from ..gates.grammar import tolerates_errors
+from ..gates.verdicts import Verdict
+from ..reports.metadata import metadata
+from ..reports.slow_calls import SlowCalls
+from ..reports.summary import EvalSummary, summarise
+from ..stats.measurements import Measurements, Plan
+from ..store.reading import read_rows
+from ..store.run_folder import RunFolder
+from ..visible import visible
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the owner of a run must know that only its environment and endpoint can say.
+
+    Attributes:
+        model: the model id to ask for.
+        base_url: where requests go, without what may be secret; of a managed endpoint it holds
+            `{port}` until the server runs.
+        label: how messages name the endpoint.
+        serve: the server to start; None when it runs already.
+        sampling_args: as sent, the environment's own included.
+        num_examples: examples really selected, never "all".
+        pass_threshold: a rollout is correct from this reward on.
+        is_scored: whether the environment scores rollouts at all.
+    """
+
+    model: str
+    base_url: str
+    label: str
+    serve: ServeCommand | None
+    sampling_args: Mapping[str, Any]
+    num_examples: int
+    pass_threshold: float
+    is_scored: bool
+
+
+class OwnedRun:
+    """One eval of the session: what was selected of it, and what came of it.
+
+    A run has one owner: the process that pytest was called as. Under xdist the workers do its
+    work.
+
+    Attributes:
+        spec, facts: what is evaluated.
+        nodeid: of its collector; node ids of its items begin with it.
+        mask: replaces the session's secrets in a text.
+        accepts_partial: the user said that a selection may leave gates unjudged.
+        selected, selected_gates: how many of its items are to run.
+        reported: rollout items that have reported.
+        red_items: names of the items that failed or ended in an error.
+        first_unmeasured: the first unmeasured rollout and why it is.
+        slow_calls: what of the environment blocked the event loop.
+        warnings: what went wrong and changes no verdict, a line each.
+        problem: why what is on disk is not all there was; None as a rule.
+        is_complete: its metadata is final, and the hooks have been told.
+        verdicts: by gate name, as the gates are judged.
+        told_why_not_judged: what the owner says of it, in a process that is not the owner.
+        started, stopped: epoch seconds; 0.0 before that.
+    """
+
+    def __init__(
+        self,
+        spec: EvalSpec,
+        facts: Facts,
+        nodeid: str,
+        mask: Callable[[str], str],
+        *,
+        accepts_partial: bool,
+    ) -> None:
+        self.spec = spec
+        self.facts = facts
+        self.nodeid = nodeid
+        self.mask = mask
+        self.accepts_partial = accepts_partial
+        self.told_why_not_judged: str | None = None
+        self.selected = self.selected_gates = 0
+        self.reported = 0
+        self.red_items: set[str] = set()
+        self.first_unmeasured: str | None = None
+        self.is_complete = False
+        self.slow_calls = SlowCalls()
+        self.warnings: list[str] = []
+        self.problem: str | None = None
+        self.verdicts: dict[str, Verdict] = {}
+        self.started = self.stopped = 0.0
+        self._folder: RunFolder | None = None
+        self._base_url = facts.base_url
+        self._handler: logging.Handler | None = None
+        self._measurements: Measurements | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """How many rollouts the eval has when nothing is deselected."""
+        facts = self.facts
+        return Plan(facts.num_examples, self.spec.rollouts_per_example, facts.pass_threshold)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a selection left out some of its rollouts."""
+        return self.selected < self.plan.rollouts
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every selected rollout has reported."""
+        return self.reported == self.selected
+
+    @property
+    def why_not_judged(self) -> str:
+        """Why its gates have no verdict."""
+        if self.told_why_not_judged is not None:
+            return self.told_why_not_judged
+        hint = "" if self.accepts_partial else " (--evals-partial accepts that)"
+        if self.is_partial:
+            return f"{self.selected} of {self.plan.rollouts} rollouts were selected{hint}"
+        if not self.is_done:
+            return f"stopped after {self.reported} of {self.plan.rollouts} rollouts had reported"
+        if self.selected_gates < len(self.spec.gates):
+            return f"not every gate was selected{hint}"
+        return "its item did not run"
+
+    @property
+    def tolerates_errors(self) -> bool:
+        """Whether its error_rate gate allows any rollout to be unmeasured."""
+        return tolerates_errors(self.spec.gates)
+
+    @property
+    def was_started(self) -> bool:
+        """Whether the run has a folder."""
+        return self._folder is not None
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder; only of a run that was started."""
+        assert self._folder is not None
+        return self._folder
+
+    @property
+    def log(self) -> logging.Logger:
+        """The run's log; only of a run that was started."""
+        return logging.getLogger(f"pytest_evals.run.{self.folder.run_id}")
+
+    def take_folder(self, folder: RunFolder, base_url: str) -> None:
+        """Give the run its folder and log, and the address of the model as it is reached now."""
+        self._folder = folder
+        self._base_url = base_url
+        self.log.propagate = False  # one run's; pytest would show it in whatever item is running
+        self.log.setLevel(logging.INFO)
+        self._handler = folder.log_handler()
+        self.log.addHandler(self._handler)
+        self.started = time.time()
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows that are on disk, one per rollout."""
+        return read_rows(self.folder.path, on_problem=self.log.warning)
+
+    def measurements(self) -> Measurements:
+        """Return what the rows on disk say; read once the run is done, and again after that."""
+        if self._measurements is not None:
+            return self._measurements
+        with self.noting_problems():
+            return self._measure(self.rows())
+        return Measurements(self.plan)  # where nothing can be read, nothing was measured
+
+    def _measure(self, rows: Iterable[Mapping[str, Any]]) -> Measurements:
+        measurements = Measurements.from_rows(
+            rows, planned=self.plan, is_over=self.is_done and self.facts.is_scored
+        )
+        if self.is_done:
+            self._measurements = measurements
+        return measurements
+
+    def forget_measurements(self) -> None:
+        """Read the rows again when they are next needed: a rollout was run once more."""
+        self._measurements = None
+
+    def note_red(self, name: str, *, has_failed: bool, when: str) -> None:
+        """Note whether a report of the item `name` failed; a new setup means it is run again."""
+        if has_failed:
+            self.red_items.add(name)
+        elif when == "setup":
+            self.red_items.discard(name)
+
+    def warn(self, text: str, error: BaseException | None = None) -> None:
+        """Note, once, what changes no verdict; the traceback of an error goes to the log."""
+        line = visible(self.mask(text)).replace("\n", " ")
+        if line in self.warnings:
+            return
+        self.warnings.append(line)
+        if self.was_started:
+            self.log.warning("%s", text, exc_info=error)
+
+    def finish(self) -> None:
+        """Leave one row per rollout on disk, once no rollout of the run can end any more."""
+        if not self.was_started or self.stopped:
+            return
+        self.stopped = time.time()
+        with self.noting_problems():
+            # Read once for both: what is left on disk, and what it says.
+            self._measure(self.folder.compacted_rows(self.log.warning))
+
+    @contextlib.contextmanager
+    def noting_problems(self) -> Iterator[None]:
+        """Note an error of the disk as the run's problem, and go on."""
+        try:
+            yield
+        except OSError as error:
+            self.problem = f"the results of {self.nodeid} are not whole: {one_line(error)}"
+
+    def summary(self) -> EvalSummary:
+        """Return the figures of the run as they stand."""
+        summary = summarise(
+            name=self.spec.name,
+            model=self.facts.model,
+            measurements=self.measurements(),
+            gates=self.spec.gates,
+            verdicts=tuple(
+                self.verdicts[gate.name] for gate in self.spec.gates if gate.name in self.verdicts
+            ),
+            seconds=(self.stopped or time.time()) - self.started,
+        )
+        # A rollout item that failed on its own (broken, below pass_reward) made the session red,
+        # as did a gate that passed and whose teardown raised: the verdict must not say otherwise.
+        if self.red_rollouts or (summary.verdict == "passed" and self.red_items):
+            return dataclasses.replace(summary, verdict="failed")
+        return summary
+
+    @property
+    def red_rollouts(self) -> set[str]:
+        """The red items that are no gates."""
+        return self.red_items - self.gate_names
+
+    @property
+    def gate_names(self) -> set[str]:
+        """The names of all its gates."""
+        return {gate.name for gate in self.spec.gates}
+
+    def write_metadata(self) -> EvalSummary:
+        """Write metadata.json as things stand and return the figures in it."""
+        summary = self.summary()
+        content = metadata(
+            summary=summary,
+            measurements=self.measurements(),
+            env_id=self.spec.env_id,
+            env_args=self.spec.env_args,
+            extra_env_kwargs=self.spec.extra_env_kwargs,
+            base_url=self._base_url,
+            sampling_args=self.facts.sampling_args,
+            version=importlib.metadata.version("pytest-rollouts"),
+        )
+        with self.noting_problems():
+            self.folder.write_metadata(content)
+        return summary
+
+    def close(self) -> None:
+        """Close the folder and the log."""
+        if self._handler is None:
+            return
+        self.folder.close()
+        self.log.removeHandler(self._handler)
+        self._handler.close()
+        self._handler = None

@@ -1,0 +1,137 @@
+"""EvalOwner: what the process does that owns the runs of a session: judge, complete, tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ..endpoints.managed import ManagedServer
+from ..endpoints.secrets import Secrets
+from ..errors import one_line
+from ..gates.grammar import Gate
+from ..gates.metrics import read_metric
+from ..gates.verdicts import Verdict, judge
+from ..visible import visible
+from . import tracebacks
+from .outcomes import HookRaisedError
+from .owned_run import OwnedRun
+
+if TYPE_CHECKING:
+    from ..engine.rollouts import RolloutResult
+    from .terminal import EvalTerminal
+
+
+class EvalOwner:
+    """The runs of a session, their managed servers, and what must not leave the process.
+
+    Attributes:
+        secrets: what must not leave the process.
+        servers: those of managed endpoints, while they run.
+        terminal: prints what the user sees besides pytest's own output.
+    """
+
+    terminal: EvalTerminal
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.secrets = Secrets()
+        self.servers: list[ManagedServer] = []
+
+    @property
+    def owned(self) -> Sequence[OwnedRun]:
+        """The evals that were collected, in order."""
+        return ()
+
+    @property
+    def in_flight(self) -> int | None:
+        """Rollouts in flight now; None while none was started."""
+        return None
+
+    @property
+    def flight(self) -> str:
+        """How many rollouts may be in flight, in words."""
+        return ""
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know of how the evals were read, a line each."""
+        return []
+
+    def show(self, run: OwnedRun, result: RolloutResult, hook: Any) -> None:
+        """Let the hooks look at a rollout that ended.
+
+        Raises:
+            HookRaisedError: one of them did.
+        """
+        try:
+            hook.pytest_evals_rollout_complete(config=self.config, spec=run.spec, result=result)
+        except pytest.exit.Exception:
+            raise
+        except Exception as error:
+            text = self.raised("pytest_evals_rollout_complete", error)
+            raise HookRaisedError(text) from None
+
+    def judge(self, run: OwnedRun, gate: Gate) -> Verdict | None:
+        """Judge a gate on what is on disk; None when its rollouts were not all selected.
+
+        Raises:
+            HookRaisedError: a hook that computes its metric did.
+        """
+        if run.is_partial or not run.was_started:
+            return None
+        measurements = run.measurements()
+        computed = None
+        if not read_metric(gate.metric).built_in and gate.metric not in measurements.metric_names:
+            try:
+                computed = self.config.hook.pytest_evals_metric(
+                    config=self.config, spec=run.spec, metric=gate.metric, rows=run.rows
+                )
+            except pytest.exit.Exception:
+                raise
+            except Exception as error:
+                raise HookRaisedError(self.raised("pytest_evals_metric", error)) from None
+            if not isinstance(computed, int | float | None):
+                raise HookRaisedError(
+                    f"pytest_evals_metric returned {computed!r} for {gate.metric!r}, not a number"
+                )
+        verdict = judge(gate, measurements, computed=computed)
+        run.verdicts[gate.name] = verdict
+        return verdict
+
+    def complete(self, run: OwnedRun) -> str | None:
+        """Write what is known of a run at its end, and tell the hooks, once.
+
+        Returns:
+            What went wrong in a hook.
+        """
+        if not run.was_started or run.is_complete:
+            return None
+        run.is_complete = True
+        run.finish()
+        summary = run.write_metadata()
+        if run.problem is not None:
+            return run.problem
+        try:
+            self.config.hook.pytest_evals_run_complete(
+                config=self.config, spec=run.spec, summary=summary, folder=run.folder.path
+            )
+        except pytest.exit.Exception:
+            raise
+        except Exception as error:
+            return self.raised("pytest_evals_run_complete", error)
+        return None
+
+    def close(self) -> None:
+        """Stop the servers and close the folders; to be called again at no cost."""
+        for server in self.servers:
+            server.stop()
+        self.servers.clear()
+        for run in self.owned:
+            run.close()
+
+    def raised(self, hook: str, error: Exception) -> str:
+        """Return the text of an error that somebody's hook raised."""
+        text = f"{hook} raised {one_line(error)}\n\n{tracebacks.of_user_code(error)}"
+        return visible(self.secrets.mask(text))

@@ -1,0 +1,299 @@
+"""DistributedEvals: the evals of a session as its controller has them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ...engine.culprit import read_current
+from ...engine.rollouts import RolloutKey
+from ...gates.verdicts import Verdict
+from .. import itemless, reporting, starting
+from ..junit import VERDICT
+from ..outcomes import HookRaisedError, short_text
+from ..owned_run import OwnedRun
+from ..owner import EvalOwner
+from ..sections import Sections
+from ..session import in_words
+from ..terminal import EvalTerminal
+from .plan import EvalPlan, decode_eval
+from .replay import absorb, broken_line, is_scored
+from .results import decode_result, eval_run_of
+from .work import Layout, Unit
+
+
+class WorkerDiedError(Exception):
+    """A rollout's code ended the process that it ran in."""
+
+
+class DistributedEvals(EvalOwner):
+    """The runs that workers execute: their folders, servers, counts and verdicts.
+
+    Args:
+        config: of the controller.
+        plan: what the first worker collected.
+
+    Attributes:
+        runs, plans: by node id, in order.
+        limit: rollouts in flight over the whole session; 0 or less for no limit.
+        started: the runs that have begun.
+        current: the folder where each worker keeps which rollout is on its CPU.
+    """
+
+    def __init__(self, config: pytest.Config, plan: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        self.runs: dict[str, OwnedRun] = {}
+        self.plans: dict[str, EvalPlan] = {}
+        self.limit: int = plan["max_concurrent"]
+        self.workers = 0
+        self.started: dict[OwnedRun, starting.Started] = {}
+        self.is_over = False
+        self.current: Path | None = None
+        self._notices: list[str] = plan["notices"]
+        self._places: dict[int, tuple[OwnedRun, RolloutKey]] = {}
+        self._finished: dict[tuple[OwnedRun, RolloutKey], str] = {}
+        self._unfinished: dict[tuple[OwnedRun, RolloutKey], str] = {}
+        self._spared: set[int] = set()
+        self._verdicts: dict[str, Verdict | None] = {}
+        self._in_flight: Any = None
+        self.terminal = EvalTerminal(self)
+        for encoded in plan["evals"]:
+            self._add(decode_eval(encoded))
+
+    def _add(self, plan: EvalPlan) -> None:
+        if plan.key_var is not None and os.environ.get(plan.key_var):
+            self.secrets.add(os.environ[plan.key_var])
+        run = OwnedRun(
+            plan.spec,
+            plan.facts,
+            plan.nodeid,
+            self.secrets.mask,
+            accepts_partial=bool(self.config.getoption("evals_partial")),
+        )
+        run.selected, run.selected_gates = len(plan.rollouts), len(plan.gates)
+        self.runs[plan.nodeid] = run
+        self.plans[plan.nodeid] = plan
+        self._places.update((index, (run, key)) for index, key in plan.rollouts.items())
+
+    @property
+    def owned(self) -> Sequence[OwnedRun]:
+        """The evals that were collected, in order."""
+        return tuple(self.runs.values())
+
+    @property
+    def in_flight(self) -> int | None:
+        """About how many rollouts are in flight; None while none was started."""
+        count: int | None = self._in_flight() if self.started and self._in_flight else None
+        return count
+
+    @property
+    def flight(self) -> str:
+        """How many rollouts may be in flight, in words."""
+        workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+        return f"{in_words(self.limit)} over {workers}"
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know of how the evals were read, a line each."""
+        return self._notices
+
+    def layout(self) -> Layout:
+        """Return which items are rollouts and gates; the rollouts of an example stay together."""
+        units: dict[tuple[str, int], Unit] = {}
+        for index, (run, (example_id, _)) in self._places.items():
+            units.setdefault((run.nodeid, example_id), []).append(index)
+        return Layout(
+            units=sorted(units.values()),
+            gates={nodeid: dict(plan.gates) for nodeid, plan in self.plans.items()},
+            eval_of={index: run.nodeid for index, (run, _) in self._places.items()},
+        )
+
+    def begin(self, workers: int, in_flight: Any) -> bool:
+        """Say what will run, make the folders and start the servers; False when that failed.
+
+        Args:
+            workers: how many there are.
+            in_flight: returns the number of rollouts in flight.
+        """
+        self.workers, self._in_flight = workers, in_flight
+        config = self.config
+        for plugin in (reporting, self.terminal, Sections(config)):
+            config.pluginmanager.register(plugin)
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            for line in self.terminal.header(self.owned):
+                reporter.write_line(line)
+        runs = [run for run in self.owned if run.selected]
+        self.started = starting.provide(self, runs)
+        starting.own(self.started)
+        self.current = Path(tempfile.mkdtemp(prefix="pytest-evals-"))
+        self.terminal.begin(sum(run.selected for run in runs))
+        return True
+
+    def told(self) -> dict[str, Any]:
+        """Return what workers must know of every run that was started."""
+        return {
+            run.nodeid: {
+                "folder": str(given.folder.path),
+                "port": given.port,
+                "failure": given.failure,
+            }
+            for run, given in self.started.items()
+        }
+
+    def bury(self, worker: str) -> None:
+        """Take over the rows of a worker that died."""
+        for run in self.started:
+            with run.noting_problems():
+                for key, line in absorb(run.folder, worker).items():
+                    lines = self._finished if is_scored(line) else self._unfinished
+                    lines[run, key] = line
+
+    def blamed(self, worker: str, indices: Sequence[int], code: int | None) -> int | None:
+        """Return which rollout made a worker die, if one did, and note it as broken.
+
+        That is the one whose code was running. Where the process was killed from outside, by
+        whoever looks after memory as a rule, or nobody knows, it is given a second chance.
+
+        Args:
+            worker: its name.
+            indices: of its rollouts that have not reported.
+            code: the exit code of its process, negative for a signal; None if unknown.
+        """
+        index = read_current(self.current / f"current-{worker}") if self.current else None
+        if index is None or index not in indices or self._places[index] in self._finished:
+            return None
+        if code in (None, -signal.SIGKILL) and index not in self._spared:
+            self._spared.add(index)
+            return None
+        run, key = self._places[index]
+        ended = "" if code is None else f" (exit code {code})"
+        error = WorkerDiedError(f"worker {worker} died while its code was running{ended}")
+        with run.noting_problems():
+            run.folder.append(broken_line(key, self._unfinished.get((run, key)), error))
+        return index
+
+    def replays(self, indices: Sequence[int]) -> dict[int, str]:
+        """Return the rows of those rollouts that a dead worker had finished and not reported.
+
+        A group that is scored together is finished as a whole or not at all.
+        """
+        if not self._finished:
+            return {}
+        known = {index: self._finished.get(self._places[index]) for index in indices}
+        unfinished = {self._group(index) for index, line in known.items() if line is None}
+        return {
+            index: line
+            for index, line in known.items()
+            if line is not None and self._group(index) not in unfinished
+        }
+
+    def _group(self, index: int) -> tuple[str, int, int]:
+        run, (example_id, rollout) = self._places[index]
+        is_alone = not self.plans[run.nodeid].scores_groups
+        return run.nodeid, example_id, rollout if is_alone else -1
+
+    def close(self) -> None:
+        """Stop the servers, close the folders, and leave no file of ours behind."""
+        super().close()
+        if self.current is not None:
+            shutil.rmtree(self.current, ignore_errors=True)
+
+    def note(self, run: OwnedRun, report: pytest.TestReport) -> None:
+        """Take from an item's report what it means for its run."""
+        self._show(run, report)
+        name = report.nodeid.rpartition("::")[2]
+        run.note_red(name, has_failed=report.failed, when=report.when or "")
+        judged = self._verdicts.get(report.nodeid)
+        if judged is not None and any(key == VERDICT for key, _ in report.user_properties):
+            run.verdicts[name] = judged
+
+    def _show(self, run: OwnedRun, report: pytest.TestReport) -> None:
+        """Let the hooks look at the rollout of a report; fail the report where one raised."""
+        text: str | None = vars(report).pop("evals_rollout", None)
+        if text is None or (report.when == "setup" and report.passed):
+            return
+        try:
+            result = decode_result(text, eval_run_of(run))
+            self.show(run, result, self.config.hook)
+        except HookRaisedError as error:
+            report.outcome = "failed"
+            report.longrepr = short_text(str(error), run)
+
+    def run_of(self, nodeid: str) -> OwnedRun | None:
+        """Return the run of an item."""
+        return self.runs.get(nodeid.rpartition("::")[0])
+
+    def verdict(self, run: OwnedRun, name: str) -> dict[str, Any]:
+        """Judge a gate of a run; return what its item is to report."""
+        gate = next(gate for gate in run.spec.gates if gate.name == name)
+        try:
+            verdict = self.judge(run, gate)
+            # It counts when the item has reported it: one that is skipped judges nothing.
+            self._verdicts[f"{run.nodeid}::{name}"] = run.verdicts.pop(name, None)
+        except HookRaisedError as error:
+            return {"error": str(error), "verdict": None, "why": ""}
+        return {
+            "error": None,
+            "verdict": None if verdict is None else _builtins(verdict),
+            "why": run.why_not_judged,
+        }
+
+    def end(self, session: pytest.Session) -> None:
+        """Report what no item has reported, and complete every run."""
+        for run in self.owned:
+            if run.was_started and not run.is_done:
+                text = (
+                    f"incomplete: {run.selected - run.reported} of {run.selected} rollouts never"
+                    " ran, as no worker was left to run them"
+                )
+                itemless.report_failure(run, "incomplete", text, session)
+            itemless.report_untold(run, session)
+            self.finish(run, session)
+
+    def judge_rest(self) -> None:
+        """Judge the gates that no item has judged, where every rollout has reported."""
+        for run in self.owned:
+            if run.was_started and run.is_done:
+                run.finish()
+                for gate in run.spec.gates:
+                    if gate.name not in run.verdicts:
+                        with contextlib.suppress(HookRaisedError):  # then it is not judged
+                            self.judge(run, gate)
+
+    def finish(self, run: OwnedRun, session: pytest.Session) -> None:
+        """Complete a run; report what went wrong with that."""
+        problem = self.complete(run)
+        if problem is None:
+            return
+        name = "results" if run.problem else "pytest_evals_run_complete"
+        itemless.report_failure(run, name, problem, session)
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _builtins(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict without its gate, of exactly the types that can be sent."""
+    values = {
+        field.name: getattr(verdict, field.name)
+        for field in dataclasses.fields(verdict)
+        if field.name != "gate"
+    }
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value

@@ -1,0 +1,127 @@
+"""WorkerSession: the EvalSession of an xdist worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from ...engine.culprit import CurrentRollout
+from ...engine.engine import Engine
+from ...engine.loop import LoopHost, LoopThread
+from ...engine.rollouts import RolloutResult
+from ...engine.slots import Demand
+from ...gates.grammar import Gate
+from ...gates.verdicts import Verdict
+from ...store.run_folder import RunFolder
+from .. import options, reporting, starting
+from ..nodes import RolloutItem
+from ..outcomes import HookRaisedError
+from ..owned_run import OwnedRun
+from ..runs import Run
+from ..session import EvalSession
+from ..terminal import EvalTerminal
+from .link import KEY, Link
+from .orders import Orders
+from .remote import RemoteFolder
+from .reports import WorkerReports
+from .worker import WorkerLoop
+
+
+def join(config: pytest.Config) -> WorkerSession:
+    """Make the EvalSession of a worker and the hooks that run its items."""
+    channel = config.workerinput.get(KEY)  # type: ignore[attr-defined]
+    if channel is None:
+        raise pytest.Collector.CollectError(
+            "evals cannot run in this worker: pytest-rollouts is not active where pytest was called"
+        )
+    if options.is_sequential(config):
+        raise pytest.Collector.CollectError(
+            "--evals-sequential runs one rollout at a time, for a debugger: leave out -n"
+        )
+    session = WorkerSession(config, Link(channel))
+    session.loop = WorkerLoop(session)
+    session.terminal = EvalTerminal(session)  # not registered: nobody sees a worker's terminal
+    for plugin in (reporting, WorkerReports(session.secrets.mask), session.loop):
+        config.pluginmanager.register(plugin)
+    return session
+
+
+class WorkerSession(EvalSession):
+    """What the evals of one worker share. Folders, servers and verdicts are the controller's.
+
+    Attributes:
+        link: to the controller.
+        orders: what came from there.
+        name: of the worker.
+    """
+
+    def __init__(self, config: pytest.Config, link: Link) -> None:
+        super().__init__(config)
+        self.link = link
+        self.orders = Orders(link)
+        self.name: str = config.workerinput["workerid"]  # type: ignore[attr-defined]
+
+    @property
+    def on_demand(self) -> Callable[[Demand], None]:
+        """Tells the controller, which lends slots to the workers that have use for them."""
+        return self.orders.borrower.tell
+
+    def make_host(self) -> LoopHost | None:
+        """Return a loop that notes on disk whose code is on the CPU; None if it cannot."""
+        if not self.orders.runs_ahead or self.orders.current_folder is None:
+            return None
+        path = Path(self.orders.current_folder) / f"current-{self.name}"
+        assert isinstance(self.loop, WorkerLoop)
+        try:
+            current = CurrentRollout(path, self.loop.index_of)
+        except OSError:  # the controller is on another machine
+            return None
+        return LoopThread("pytest-evals", current.make_task)
+
+    def start(self, runs: Sequence[Run], engine: Engine) -> None:
+        """Begin the runs in the folders that the controller made."""
+        told = self.orders.wait_for_start()
+        self.orders.borrower.govern(engine)
+        starting.execute(
+            self,
+            {
+                run: starting.Started(
+                    self._folder(run, Path(told[run.nodeid]["folder"])),
+                    port=told[run.nodeid]["port"],
+                    failure=told[run.nodeid]["failure"],
+                )
+                for run in runs
+            },
+            engine,
+        )
+
+    def _folder(self, run: Run, path: Path) -> RunFolder:
+        if self.orders.is_elsewhere or not path.is_dir():
+            return RemoteFolder(path, self.secrets.mask, self.link, run.nodeid)
+        return RunFolder(path, self.secrets.mask, writer=self.name)
+
+    def obtain(self, item: RolloutItem) -> RolloutResult:
+        """Return the rollout of an item; the hooks see it at the controller."""
+        return self.loop.obtain(item)
+
+    def judge(self, run: OwnedRun, gate: Gate) -> Verdict | None:
+        """Return the controller's verdict.
+
+        Raises:
+            HookRaisedError: a hook did while the controller judged.
+        """
+        told = self.orders.verdicts.get(f"{run.nodeid}::{gate.name}")
+        if told is None:
+            pytest.skip("judged at the end of the session: another scheduler chooses the items")
+        if told["error"] is not None:
+            raise HookRaisedError(told["error"])
+        if told["verdict"] is None:
+            run.told_why_not_judged = told["why"]
+            return None
+        return Verdict(gate=gate, **told["verdict"])
+
+    def complete(self, run: OwnedRun) -> str | None:
+        """Leave a run to its owner."""
+        return None
