@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import pytest_evals
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest_evals
 
 
 def questions(number: int) -> list[tuple[str, str]]:
@@ -18,6 +21,7 @@ def score(answer: str, text: str) -> float:
 
 def load_environment(number: int) -> pytest_evals.Environment:
     """Return the environment of the plugin's mode, with `number` examples."""
+    import pytest_evals  # peers that work on the same questions have it not installed
 
     def right_answer(completion: list[dict[str, str]], answer: str) -> float:
         return score(answer, completion[-1]["content"])

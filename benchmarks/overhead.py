@@ -1,32 +1,42 @@
-"""What a rollout costs: the plugin against bare loops over the same requests, in one run.
+"""What a rollout costs: the plugin against bare loops and other packages, in one run.
 
-    python benchmarks/overhead.py                  # CPU seconds per 1,000 rollouts
-    python benchmarks/overhead.py --latency 1      # and the wall time against the ideal
-    python benchmarks/overhead.py --straggler 5    # and the time until the first report
+    python -m benchmarks.overhead                  # CPU seconds per 1,000 rollouts
+    python -m benchmarks.overhead --latency 1      # and the wall time against the ideal
+    python -m benchmarks.overhead --straggler 5    # and the time until the first report
 
-Each mode runs as a process of its own against the demo server, which runs in a third one.
+Each mode is a process of its own, and so is the demo server. Peers that are installed beside this
+package, or in one of the interpreters that are named, take part; their dependencies do not go
+together with ours in every version, so give them environments of their own:
+
+    python -m venv peers && peers/bin/pip install inspect-ai pydantic-evals pytest-asyncio openai
+    python -m venv vf && vf/bin/pip install verifiers==0.3.1
+    python -m benchmarks.overhead --peers-python peers/bin/python vf/bin/python
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib.metadata
 import json
 import math
-import os
-import platform
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.harness import (
+    PYTEST,
+    ROOT,
+    demo_server,
+    results_of,
+    run_process,
+    setting,
+    write_eval,
+)
+from benchmarks.peers import MODULES, PEERS
+
 PLUGIN = "plugin"
 BASE = "openai"
 MODES = {
@@ -35,25 +45,8 @@ MODES = {
     "openai-aiohttp": "AsyncOpenAI on aiohttp",
     "openai-untyped": "the same, post(cast_to=object)",
     "aiohttp": "aiohttp alone",
+    **{peer: peer for peer in PEERS},
 }
-
-# Variables that the measured processes do not inherit: options of pytest, and what makes Python
-# compile every module anew or write each character of output by itself.
-SKEWING = ("PYTEST_", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
-
-EVAL_FILE = """\
-max_concurrent = {concurrency}
-
-[[eval]]
-name = "bench"
-env_id = "bench-env"
-env_args = {{ number = {rollouts} }}
-model = "demo-small"
-api_base_url = "{url}"
-api_key_var = "BENCH_KEY"
-num_examples = {rollouts}
-rollouts_per_example = 1
-"""
 
 # Loaded with `-p`: writes the epoch second of the first report of a rollout to a file.
 REPORT_CLOCK = """\
@@ -91,27 +84,13 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """A process that ended well.
-
-    Attributes:
-        cpu: seconds of CPU, user and system, of it and its children, imports included.
-        end: epoch second of its exit.
-        output: what it printed.
-    """
-
-    cpu: float
-    end: float
-    output: str
-
-
-@dataclass(frozen=True, slots=True)
 class Measurement:
     """One run of one mode.
 
     Attributes:
         cpu: CPU seconds per 1,000 rollouts.
-        wall: seconds from the first request to the exit of the process.
+        wall: seconds from the first request to the exit of the process; of a peer, from the moment
+            it is asked to run, its imports included.
         first_report: seconds from the first request to the first report, or None.
         reward: the mean over all rollouts; equal in all modes, as the work is.
     """
@@ -122,36 +101,10 @@ class Measurement:
     reward: float
 
 
-def run_process(command: Sequence[str], folder: Path) -> Process:
-    """Run a command to its end and return what it used.
-
-    Raises:
-        SystemExit: it failed; the message ends with what it printed.
-    """
-    environment = {name: v for name, v in os.environ.items() if not name.startswith(SKEWING)}
-    environment["BENCH_KEY"] = "none"
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        _, status, usage = os.wait4(process.pid, 0)
-        end = time.time()
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read()
-    if process.returncode:
-        sys.exit(f"{text[-4000:]}\n{' '.join(command)}: exit code {process.returncode}")
-    return Process(usage.ru_utime + usage.ru_stime, end, text)
-
-
-def measure_loop(mode: str, work: Work, url: str) -> Measurement:
-    """Run one of the bare loops."""
-    command = [
-        sys.executable, "-m", "benchmarks.bare_loops", mode, "--url", url,
-        "--rollouts", str(work.rollouts), "--concurrency", str(work.concurrency),
-    ]  # fmt: skip
-    process = run_process(command, ROOT)
+def measure_loop(command: Sequence[str], work: Work, url: str) -> Measurement:
+    """Run one of the bare loops or peers."""
+    options = ["--rollouts", str(work.rollouts), "--concurrency", str(work.concurrency)]
+    process = run_process([*command, "--url", url, *options], ROOT)
     figures = json.loads(process.output.splitlines()[-1])
     return Measurement(
         cpu=process.cpu / work.rollouts * 1000,
@@ -163,18 +116,20 @@ def measure_loop(mode: str, work: Work, url: str) -> Measurement:
 
 def measure_plugin(work: Work, url: str) -> Measurement:
     """Run the eval file with pytest and read the rows it wrote."""
-    shutil.rmtree(work.folder / "outputs", ignore_errors=True)
-    write_eval(work, url)
-    command = [sys.executable, "-m", "pytest", "-q", "bench.evals.toml", "-p", "no:cacheprovider"]
-    if work.straggler:
-        command += ["-p", "report_clock"]
-    process = run_process(command, work.folder)
-    results = list(work.folder.glob("outputs/evals/*/*/results.jsonl"))
-    if len(results) != 1:
-        sys.exit(f"{process.output[-4000:]}\nexpected one results.jsonl, found {results}")
-    rows = [json.loads(line) for line in results[0].read_text("utf-8").splitlines()]
+    write_eval(
+        work.folder,
+        url,
+        examples=work.rollouts,
+        rollouts_per_example=1,
+        concurrency=work.concurrency,
+    )
+    (work.folder / "report_clock.py").write_text(REPORT_CLOCK)
+    clock = ["-p", "report_clock"] if work.straggler else []
+    process = run_process([*PYTEST, "-q", *clock], work.folder)
+    results = results_of(work.folder)
+    rows = [json.loads(line) for line in results.read_text("utf-8").splitlines()]
     if len(rows) != work.rollouts:
-        sys.exit(f"{results[0]}: {len(rows)} rows, expected {work.rollouts}")
+        sys.exit(f"{results}: {len(rows)} rows, expected {work.rollouts}")
     first_request: float = min(row["timing"]["generation"]["start"] for row in rows)
     first_report = None
     if work.straggler:
@@ -187,63 +142,34 @@ def measure_plugin(work: Work, url: str) -> Measurement:
     )
 
 
-def write_eval(work: Work, url: str) -> None:
-    """Write the eval file, its environment and the clock into the work's folder."""
-    shutil.copy(ROOT / "benchmarks" / "bench_env.py", work.folder)
-    (work.folder / "report_clock.py").write_text(REPORT_CLOCK)
-    (work.folder / "bench.evals.toml").write_text(
-        EVAL_FILE.format(rollouts=work.rollouts, concurrency=work.concurrency, url=url)
-    )
+def command_of(mode: str, pythons: Sequence[str]) -> list[str] | None:
+    """Return what runs a mode that is not the plugin's; None for a peer that is not installed."""
+    if mode not in PEERS:
+        return [sys.executable, "-m", "benchmarks.bare_loops", mode]
+    for python in pythons:
+        known = [python, "-c", f"import importlib.util as u; u.find_spec({MODULES[mode]!r}).name"]
+        if subprocess.run(known, capture_output=True, check=False).returncode == 0:
+            return [python, "-m", "benchmarks.peers", mode]
+    return None
 
 
-@contextlib.contextmanager
-def demo_server(work: Work) -> Iterator[str]:
-    """Run the demo server and yield the base URL that it prints.
+def measure_all(
+    modes: dict[str, list[str]], work: Work, repeat: int
+) -> dict[str, list[Measurement]]:
+    """Run every mode `repeat` times, in turns, every other round backwards.
 
-    One for each measurement: only the first request that a server gets is the straggler.
+    A server for each measurement: only the first request that a server gets is the straggler.
     """
-    command = [
-        sys.executable, "-m", "pytest_evals.demo", "--port", "0",
-        "--latency", str(work.latency), "--straggler", str(work.straggler),
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            url = server.stdout.readline().strip() if server.stdout else ""
-            if not url.startswith("http://"):
-                sys.exit(f"the demo server did not print its URL but {url!r}")
-            yield url
-        finally:
-            server.terminate()
-
-
-def measure_all(modes: Sequence[str], work: Work, repeat: int) -> dict[str, list[Measurement]]:
-    """Run every mode `repeat` times, in turns, every other round backwards."""
     measured: dict[str, list[Measurement]] = {mode: [] for mode in modes}
     for turn in range(repeat):
         for mode in reversed(modes) if turn % 2 else modes:
             print(f"round {turn + 1} of {repeat}: {MODES[mode]}", file=sys.stderr)
-            with demo_server(work) as url:
+            with demo_server(work.latency, work.straggler) as url:
                 is_plugin = mode == PLUGIN
-                result = measure_plugin(work, url) if is_plugin else measure_loop(mode, work, url)
-            measured[mode].append(result)
+                measured[mode].append(
+                    measure_plugin(work, url) if is_plugin else measure_loop(modes[mode], work, url)
+                )
     return measured
-
-
-def print_setting(work: Work, repeat: int) -> None:
-    """Print what was measured and on what."""
-    version = importlib.metadata.version
-    plugins = {
-        entry.dist.name
-        for entry in importlib.metadata.entry_points(group="pytest11")
-        if entry.dist is not None
-    }
-    print(
-        f"Python {platform.python_version()}, pytest {version('pytest')}, "
-        f"openai {version('openai')}, aiohttp {version('aiohttp')}, {os.cpu_count()} cores\n"
-        f"pytest plugins: {', '.join(sorted(plugins))}\n"
-        f"{work.rollouts} rollouts, {work.concurrency} in flight, latency {work.latency:g} s, "
-        f"straggler {work.straggler:g} s, medians of {repeat}\n"
-    )
 
 
 def print_table(measured: dict[str, list[Measurement]], ideal: float | None) -> None:
@@ -273,12 +199,22 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--straggler", type=float, default=0, help="seconds to the first one")
     parser.add_argument("--repeat", type=int, default=3, help="rounds; the table shows medians")
     parser.add_argument("--only", nargs="+", choices=MODES, default=list(MODES), metavar="MODE")
+    parser.add_argument(
+        "--peers-python", nargs="+", default=[], metavar="PATH", help="interpreters that have peers"
+    )
     return parser.parse_args()
 
 
 def main() -> None:
     """Measure and print the table."""
     options = read_options()
+    modes: dict[str, list[str]] = {}
+    for mode in options.only:
+        command = command_of(mode, [*options.peers_python, sys.executable])
+        if command is None:
+            print(f"{mode}: not installed", file=sys.stderr)
+        else:
+            modes[mode] = command
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         work = Work(
             rollouts=options.rollouts,
@@ -287,8 +223,12 @@ def main() -> None:
             straggler=options.straggler,
             folder=Path(folder),
         )
-        measured = measure_all(options.only, work, options.repeat)
-    print_setting(work, options.repeat)
+        measured = measure_all(modes, work, options.repeat)
+    print(setting())
+    print(
+        f"{work.rollouts} rollouts, {work.concurrency} in flight, latency {work.latency:g} s, "
+        f"straggler {work.straggler:g} s, medians of {options.repeat}\n"
+    )
     print_table(measured, work.latency * math.ceil(work.rollouts / work.concurrency))
 
 

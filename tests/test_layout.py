@@ -15,7 +15,9 @@ PACKAGE = "pytest_evals"
 FOLDER = Path(__file__).resolve().parents[1] / PACKAGE
 
 # What the rooms exchange; every room but `demo` may import these.
-SHARED = ("messages", "state", "errors", "visible", "lifecycle", "records")
+SHARED = (
+    "messages", "state", "errors", "visible", "lifecycle", "records", "names", "nearest", "places",
+)  # fmt: skip
 
 # What each room may import besides itself. A name covers the modules below it. Imports inside
 # functions and for type checking count too.
@@ -25,6 +27,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": (),
     "visible": (),
     "lifecycle": (),
+    "nearest": (),
+    "places": (),
+    "names": ("nearest",),
     "state": ("messages", "records"),
     "parsers": SHARED,
     "config": (*SHARED, "gates.grammar"),
@@ -53,13 +58,13 @@ PYTEST = ("pytest", "_pytest", "pluggy", "xdist")
 
 # Everything here loads with any part of the package, so it imports the standard library alone.
 STANDARD_LIBRARY_ONLY = (
-    "messages", "records", "lifecycle", "state", "errors", "visible", "parsers", "stats", "gates",
-    "config.spec",
+    "messages", "records", "lifecycle", "state", "errors", "visible", "names", "nearest", "places",
+    "parsers", "stats", "gates", "config.spec",
 )  # fmt: skip
 
 # Loaded in every pytest session, also in one that collects no eval: at module level these import
 # the standard library, pytest and each other.
-LOADED_ALWAYS = ("plugin", "plugin.hookspecs", "plugin.options")
+LOADED_ALWAYS = ("plugin", "plugin.garbage", "plugin.hookspecs", "plugin.options")
 
 MAX_LINES = 350
 
