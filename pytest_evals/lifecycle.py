@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from types import CoroutineType
@@ -13,6 +14,34 @@ _F = TypeVar("_F", bound=Handler)
 
 # How long a cleanup method of an environment may take, or those of a rubric together.
 CLEANUP_SECONDS = 60.0
+
+_cleaning: set[asyncio.Task[Any]] = set()
+
+
+class Cleaning:
+    """While this lasts, the current task calls cleanup handlers of somebody's code.
+
+    Whoever ends rollouts early asks `is_cleaning`, and lets those handlers come to their end: what
+    they would have released is paid for until somebody else does.
+    """
+
+    __slots__ = ("_task",)
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        # Inside of another one, that one says when it is over.
+        self._task = None if task is None or task in _cleaning else task
+        if self._task is not None:
+            _cleaning.add(self._task)
+
+    def __exit__(self, *_: object) -> None:
+        if self._task is not None:
+            _cleaning.discard(self._task)
+
+
+def is_cleaning(task: asyncio.Task[Any]) -> bool:
+    """Whether a task is inside cleanup handlers; in any thread."""
+    return task in _cleaning
 
 
 @overload

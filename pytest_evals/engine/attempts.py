@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..clients.client import Client
-from ..errors import InfraError, outcome_of
+from ..errors import InfraError, causes_of, outcome_of
 from ..state import State
 from ..store import rows
+from ..store.unscored import NotStoredError, kept_of, state_of, stored_head
 from .output import RolloutOutput
 from .parts import parser_of
 from .rollouts import RolloutJob, RolloutOutcome, RolloutResult
@@ -38,7 +40,10 @@ class Attempt:
         cause: the rollout whose failure explains this one's.
         stays_generated: it was not scored, and has only to be scored: so its row says.
         start, stop: epoch seconds of generating and scoring it.
+        could_not_be_scored: what scores it failed, through no fault of its own.
+        warnings: what the user should know of it, besides what its state says.
         ends_endpoint: its failure is why the endpoint was given up.
+        is_stored: its state is that of a stored row: the model was not asked.
         has_begun: its own code runs, so what becomes of it is decided where that ends.
         is_concluded: its result was made.
         output: what its code prints and logs.
@@ -52,6 +57,9 @@ class Attempt:
     error: BaseException | None = None
     cause: str | None = None
     stays_generated: bool = False
+    could_not_be_scored: bool = False
+    warnings: Sequence[str] = ()
+    is_stored: bool = False
     has_begun: bool = False
     is_concluded: bool = False
     ends_endpoint: bool = False
@@ -62,8 +70,8 @@ class Attempt:
 
     @property
     def answered(self) -> bool:
-        """Whether the model answered at least once."""
-        return self.state is not None and bool(self.state.trajectory)
+        """Whether the model answered at least once, and now: a stored answer shows nothing."""
+        return self.state is not None and not self.is_stored and bool(self.state.trajectory)
 
     @property
     def outcome(self) -> RolloutOutcome:
@@ -75,12 +83,16 @@ class Attempt:
     @property
     def ran_out_of_time(self) -> bool:
         """Whether the environment's own limit ended it before any answer."""
-        return self.state is not None and not self.answered and bool(self.state.get("timed_out"))
+        if self.state is None or self.answered or self.is_stored:
+            return False
+        return bool(self.state.get("timed_out"))
 
 
 async def generate(attempt: Attempt, client: Client) -> None:
     """Roll the model out; what it answered is on disk when this returns without an error."""
     run, job = attempt.job.run, attempt.job
+    if job.stored is not None and _take_stored(attempt, job.stored, client):
+        return
     limit = TimeLimit(LIMIT_SECONDS)
     try:
         with limit:
@@ -99,6 +111,41 @@ async def generate(attempt: Attempt, client: Client) -> None:
             else error
         )
     attempt.stop = time.time()
+
+
+def _take_stored(attempt: Attempt, line: str, client: Client) -> bool:
+    """Make the attempt's state of its stored row; False where the model must be asked again."""
+    run, job = attempt.job.run, attempt.job
+    head = stored_head(line)
+    state = state_of(
+        line,
+        job.example,
+        client=client,
+        model=run.endpoint.model,
+        sampling_args=run.sampling_args_of(*job.key),
+    )
+    if head is None or state is None:
+        return False
+    attempt.head, attempt.state, attempt.is_stored = head, state, True
+    attempt.start, attempt.stop = state.timing.generation.start, time.time()
+    return True
+
+
+def jobs_anew(attempts: Sequence[Attempt]) -> list[RolloutJob]:
+    """Return jobs in the place of stored rollouts whose rows hold too little to score them.
+
+    Args:
+        attempts: scored together. All of them are asked anew, or none: these have no result then.
+    """
+    if not any(attempt.is_stored and _lacks_stored(attempt.error) for attempt in attempts):
+        return []
+    for attempt in attempts:
+        attempt.is_concluded = True
+    return [replace(attempt.job, stored=None) for attempt in attempts]
+
+
+def _lacks_stored(error: BaseException | None) -> bool:
+    return error is not None and any(isinstance(each, NotStoredError) for each in causes_of(error))
 
 
 def _checked(state: Any) -> State:
@@ -128,7 +175,7 @@ def _save_generated(attempt: Attempt) -> None:
     assert state is not None
     attempt.head = rows.encode_head(state, rollout=job.rollout, prediction=_prediction(attempt))
     if attempt.error is None:
-        job.run.folder.append(rows.generated_line(attempt.head))
+        job.run.folder.append(rows.generated_line(attempt.head, state, kept_of(state)))
 
 
 def _prediction(attempt: Attempt) -> Any:
@@ -180,6 +227,7 @@ def _result(attempt: Attempt) -> RolloutResult:
         error=attempt.error,
         cause=attempt.cause,
         ends_endpoint=attempt.ends_endpoint,
+        warnings=attempt.warnings,
         output=attempt.output,
     )
     if state is None:
@@ -190,7 +238,7 @@ def _result(attempt: Attempt) -> RolloutResult:
         result.output_tokens = state.usage.completion_tokens
     for what, seconds in state.get("slow_calls") or ():
         result.slow_calls[what] = max(seconds, result.slow_calls.get(what, 0.0))
-    result.warnings = state.get("eval_warnings") or ()
+    result.warnings = (*attempt.warnings, *(state.get("eval_warnings") or ()))
     if result.outcome == "scored":
         result.reward, result.metrics = state["reward"], state["metrics"] or {}
         result.reward_errors = len(state.get("reward_errors") or ())
@@ -200,6 +248,8 @@ def _result(attempt: Attempt) -> RolloutResult:
 def _last_line(attempt: Attempt) -> str | None:
     """Return the line to add to what is on disk already; None when that says it all."""
     job, state = attempt.job, attempt.state
+    if job.stored is not None and not attempt.has_begun:
+        return None  # what is on disk says more: it has only to be scored
     if attempt.error is None:
         if attempt.stays_generated:
             return None
@@ -212,4 +262,5 @@ def _last_line(attempt: Attempt) -> str | None:
         outcome="generated" if attempt.stays_generated else outcome_of(attempt.error),
         error=attempt.error,
         refers_to=attempt.cause,
+        kept=kept_of(state) if attempt.stays_generated and state is not None else None,
     )

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import contextvars
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from ..endpoints.endpoint import Endpoint
 from ..errors import ModelError, SetupError
-from .attempts import ENDINGS, Attempt, conclude, generate
+from .attempts import ENDINGS, Attempt, conclude, generate, jobs_anew
 from .clients import EndpointClients, MakeClient
 from .groups import GroupBoard
 from .health import EndpointHealth
 from .loop import LoopHost, LoopThread
+from .notice import Notice
+from .oldest import Oldest, oldest_of
+from .outages import Outages
 from .output import CURRENT_OUTPUT
 from .rollouts import RolloutJob, RolloutResult
 from .run import EvalRun
 from .scoring import clean_up, score
+from .shutdown import Shutdown
 from .slots import Demand, Limits, Slots
 from .teardown import tear_down
+from .waiting import WaitingRollouts
 
-# How long is waited for rollouts that ignore their cancellation, for a loop that one of them
-# blocks, and for all that ends on the loop in the end.
-_CANCEL_SECONDS = 1.0
-_BLOCKED_SECONDS = 0.5
+# How long is waited for all that ends on the loop in the end, and for that where it is blocked.
 _CLOSE_SECONDS = 2.0
+_BLOCKED_SECONDS = 0.5
 # How long environments may take to release what they hold.
 _TEARDOWN_SECONDS = 10.0
-# How long changes of the demand are gathered before they are told.
-_TELL_SECONDS = 0.02
 
 
 class Engine:
@@ -62,24 +61,28 @@ class Engine:
     ) -> None:
         self._clients = EndpointClients(make_client)
         self._deliver = deliver
-        self._on_demand = on_demand
-        self._is_telling = False
         self._slots = Slots(Limits(limit if limit > 0 else None))
-        self._waiting: dict[EvalRun, deque[RolloutJob]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        # By identity, as the clients are kept.
-        self._health: dict[int, EndpointHealth] = {}
+        self._waiting = WaitingRollouts()
+        self._tasks: dict[asyncio.Task[None], Attempt] = {}
+        self._outages = Outages()
         self._groups = GroupBoard()
         self._stopping = False
+        self._shutdown: Shutdown | None = None
         self._is_blocked = False
         # What rollouts start from: one must not see the context variables of another.
         self._context = contextvars.copy_context()
         self._host = LoopThread("pytest-evals") if host is None else host
+        self._notice = None if on_demand is None else Notice(self._host.loop, on_demand)
 
     @property
     def in_flight(self) -> int:
         """Rollouts under way."""
         return self._slots.taken
+
+    @property
+    def oldest(self) -> Oldest | None:
+        """The rollout that is under way for the longest time."""
+        return oldest_of(self._tasks)
 
     def connect(self, endpoint: Endpoint) -> None:
         """Make the endpoint's client now; an endpoint whose client cannot be made is given up."""
@@ -122,15 +125,34 @@ class Engine:
         """
         return self._host.run(work, timeout=_TEARDOWN_SECONDS if self._stopping else None)
 
-    def cancel(self) -> None:
-        """Start nothing more, cancel what is in flight and wait a moment for it to end."""
-        if self._stopping:
-            return
+    def stop(self) -> None:
+        """Start and record nothing more; to be called on the loop, `cancel` does the rest."""
         self._stopping = True
-        try:
-            self._host.run(self._cancel_all(), timeout=_CANCEL_SECONDS + _BLOCKED_SECONDS)
-        except concurrent.futures.TimeoutError:
-            self._is_blocked = True
+
+    def cancel(
+        self, on_cleaning: Callable[[Sequence[RolloutJob]], None] | None = None
+    ) -> Sequence[RolloutJob]:
+        """Start nothing more, cancel what is in flight and wait for it to end.
+
+        That takes a moment, and up to 10 seconds where cleanup handlers have to end.
+
+        Args:
+            on_cleaning: told once, if it takes long, whose cleanup is waited for.
+
+        Returns:
+            The rollouts whose cleanup did not end.
+        """
+        self._stopping = True
+        if self._shutdown is None:
+            self._shutdown = Shutdown(self._tasks, self._groups)
+        if not self._is_blocked:
+            self._is_blocked = not self._shutdown.wait(self._host, on_cleaning)
+        return self._shutdown.unclean
+
+    def hurry(self) -> None:
+        """Wait for no cleanup any more in `cancel`; safe to call from a signal handler."""
+        if self._shutdown is not None:
+            self._shutdown.hurry()
 
     def tear_down(self, environments: Iterable[Any]) -> list[tuple[Any, BaseException]]:
         """Tear down environments, once nothing is in flight; it takes 10 seconds at most.
@@ -139,16 +161,11 @@ class Engine:
             Those that failed to, each with what it raised.
         """
         self.cancel()
-        environments = list(environments)
+        if not self._is_blocked:
+            failed, self._is_blocked = tear_down(self._host, environments, _TEARDOWN_SECONDS)
+            return failed
         late = TimeoutError("the event loop is blocked")
-        if self._is_blocked:
-            return [(environment, late) for environment in environments]
-        work = tear_down(environments, _TEARDOWN_SECONDS)
-        try:
-            return self._host.run(work, timeout=_TEARDOWN_SECONDS + _CLOSE_SECONDS)
-        except concurrent.futures.TimeoutError:
-            self._is_blocked = True
-            return [(environment, late) for environment in environments]
+        return [(environment, late) for environment in environments]
 
     def close(self) -> None:
         """Cancel, close the clients and end the loop; a blocked one is left to its daemon thread.
@@ -161,11 +178,9 @@ class Engine:
 
     def _enqueue(self, jobs: list[RolloutJob]) -> None:
         self._groups.expect(jobs)
-        for job in jobs:
-            self._waiting.setdefault(job.run, deque()).append(job)
+        self._waiting.add(jobs)
         self._refuse()
         self._fill()
-        self._tell_soon()
 
     def _resize(self, limits: Limits) -> None:
         self._slots.limits = limits
@@ -173,39 +188,40 @@ class Engine:
         self._tell_soon()
 
     def _give_up(self, endpoint: Endpoint, error: BaseException) -> None:
-        self._health_of(endpoint).give_up(error)
+        self._outages.endpoint(endpoint).give_up(error)
         self._refuse()
-        self._tell_soon()
 
     def _fill(self) -> None:
         while not self._stopping and not self._slots.are_full:
-            job = self._next_job()
+            job = self._waiting.take(self._may_start)
             if job is None:
                 return
             self._start(job)
+            if not self._waiting.holds(job.run):
+                self._tell_soon()
 
-    def _next_job(self) -> RolloutJob | None:
-        for run, waiting in self._waiting.items():
-            if self._health_of(run.endpoint).may_start and not self._slots.are_full_for(run):
-                job = waiting.popleft()
-                if not waiting:
-                    del self._waiting[run]
-                    self._tell_soon()
-                return job
-        return None
+    def _may_start(self, run: EvalRun) -> bool:
+        return self._may_ask(run) and not self._slots.are_full_for(run)
+
+    def _may_ask(self, run: EvalRun) -> bool:
+        return self._outages.endpoint(run.endpoint).may_start
 
     def _refuse(self) -> None:
-        """Deliver what waits for an endpoint that was given up; that takes no slot."""
-        for run in list(self._waiting):
-            health = self._health_of(run.endpoint)
+        """Deliver what waits for an endpoint or a judge that was given up; that takes no slot."""
+        for run in self._waiting.runs:
+            health, scoring = self._outages.endpoint(run.endpoint), self._outages.scoring(run)
             if health.status == "given up":
-                for job in self._waiting.pop(run):
+                for job in self._waiting.take_all(run):
                     health.failed(Attempt(job, error=health.error))
                     self._report_failures(health)
+            elif scoring.is_given_up:
+                for job in self._waiting.take_all(run):
+                    self._report_failure(scoring.refused(job))
+        self._tell_soon()
 
     def _start(self, job: RolloutJob) -> None:
         self._slots.take(job.run)
-        self._health_of(job.run.endpoint).in_flight += 1
+        self._outages.endpoint(job.run.endpoint).in_flight += 1
         attempt = Attempt(job)
         task = self._spawn(self._roll_out(attempt), attempt)
         # A callback, not a finally: a task cancelled before its first step runs no body.
@@ -215,7 +231,7 @@ class Engine:
         context = self._context.copy()
         context.run(CURRENT_OUTPUT.set, attempt.output)
         task = self._host.loop.create_task(work, context=context)
-        self._tasks.add(task)
+        self._tasks[task] = attempt
         return task
 
     async def _roll_out(self, attempt: Attempt) -> None:
@@ -228,7 +244,7 @@ class Engine:
         if self._stopping:
             await clean_up([attempt])
             return
-        health = self._health_of(attempt.job.run.endpoint)
+        health = self._outages.endpoint(attempt.job.run.endpoint)
         if attempt.answered and health.answered():
             self._report_failures(health)
             self._fill()
@@ -252,10 +268,17 @@ class Engine:
             await score(attempts, as_group=as_group)
         except ENDINGS as error:
             self._fail(attempts, error, "a reward function cancelled the scoring")
+        if anew := jobs_anew(attempts):
+            self._enqueue(anew)
+            return
+        scoring = self._outages.scoring(attempts[0].job.run)
+        scoring.note(attempts, self._slots)
         # All of a group are on disk before one is delivered: what is reported and lost with its
         # process afterwards leaves no part of a group to be scored.
         for result in [conclude(attempt) for attempt in attempts]:
             self._deliver(result)
+        if scoring.is_given_up:
+            self._refuse()
 
     def _score_rest(self, attempts: list[Attempt]) -> None:
         """Score what there is of a group whose last member failed."""
@@ -265,7 +288,7 @@ class Engine:
         task.add_done_callback(lambda task: self._rest_scored(attempts, task))
 
     def _rest_scored(self, attempts: list[Attempt], task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         failure = None if task.cancelled() else task.exception()
         if self._stopping:
             return
@@ -284,8 +307,8 @@ class Engine:
 
     def _ended(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
         run = attempt.job.run
-        health = self._health_of(run.endpoint)
-        self._tasks.discard(task)
+        health = self._outages.endpoint(run.endpoint)
+        self._tasks.pop(task, None)
         was_uneven = self._slots.are_uneven(run)
         self._slots.give_back(run)
         health.in_flight -= 1
@@ -307,42 +330,19 @@ class Engine:
             self._tell_soon()
 
     def _tell_soon(self) -> None:
-        """Tell what there is to do, once for all that changes within a moment."""
-        if self._on_demand is not None and not self._is_telling:
-            self._is_telling = True
-            self._host.loop.call_later(_TELL_SECONDS, self._tell)
+        if self._notice is not None:
+            self._notice.give(self._demand)
 
-    def _tell(self) -> None:
-        self._is_telling = False
-        if self._on_demand is not None and not self._stopping:
-            self._on_demand(self._demand())
-
-    def _demand(self) -> Demand:
-        startable = {
-            run: len(waiting)
-            for run, waiting in self._waiting.items()
-            if self._health_of(run.endpoint).may_start
-        }
-        return self._slots.demand(startable)
+    def _demand(self) -> Demand | None:
+        if self._stopping:
+            return None
+        return self._slots.demand(self._waiting.counts(self._may_ask))
 
     def _report_failures(self, health: EndpointHealth) -> None:
         for failed in health.settled():
-            self._deliver(conclude(failed))
-            if self._groups.holds(failed.job):
-                self._score_rest(self._groups.ended(failed))
+            self._report_failure(failed)
 
-    def _health_of(self, endpoint: Endpoint) -> EndpointHealth:
-        health = self._health.get(id(endpoint))
-        if health is None:
-            health = self._health[id(endpoint)] = EndpointHealth()
-        return health
-
-    async def _cancel_all(self) -> None:
-        for waiting in self._waiting.values():
-            waiting.clear()
-        tasks = set(self._tasks)
-        for task in tasks:
-            task.cancel()
-        # What waited for the rest of its group is on disk, to be scored another time.
-        tasks.add(asyncio.create_task(clean_up(self._groups.take_waiting())))
-        await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
+    def _report_failure(self, failed: Attempt) -> None:
+        self._deliver(conclude(failed))
+        if self._groups.holds(failed.job):
+            self._score_rest(self._groups.ended(failed))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 RolloutOutcome: TypeAlias = Literal["scored", "unmeasured", "broken", "generated"]
 
 _SEED_MASK = 0x7FFFFFFF
+_NAMED = 3
 
 
 RolloutKey: TypeAlias = tuple[int, int]
@@ -23,11 +24,16 @@ RolloutKey: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class RolloutJob:
-    """One rollout to run: attempt number `rollout` at `example`."""
+    """One rollout to run: attempt number `rollout` at `example`.
+
+    `stored` is the line of its row, where the model has answered before and it has only to be
+    scored.
+    """
 
     run: EvalRun
     example: dict[str, Any]
     rollout: int
+    stored: str | None = None
 
     @property
     def key(self) -> RolloutKey:
@@ -84,6 +90,12 @@ class RolloutResult:
 def rollout_name(example_id: int, rollout: int) -> str:
     """Return how a rollout is called in node ids and messages: `17-r0`."""
     return f"{example_id}-r{rollout}"
+
+
+def in_short(names: Sequence[str]) -> str:
+    """Return the first names of many for a message, and how many others there are."""
+    others = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {others} others" if others > 0 else "")
 
 
 def seed_of(rollout_seed: int, example_id: int, rollout: int) -> int:

@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InfraError, RewardError, one_line, outcome_of
-from ..lifecycle import CLEANUP_SECONDS
+from ..lifecycle import CLEANUP_SECONDS, Cleaning
 from ..state import State
 from .attempts import ENDINGS, LIMIT_SECONDS, Attempt, error_in
 from .parts import needs_whole_groups, rubric_of, show_to_rubric
-from .rollouts import rollout_name
+from .rollouts import in_short, rollout_name
 from .time_limit import TimeLimit
-
-_NAMED = 3  # members of a group at most, in a message
 
 
 async def score(attempts: list[Attempt], *, as_group: bool) -> None:
@@ -54,6 +52,7 @@ async def _score_in_time(attempts: list[Attempt], as_group: bool) -> None:
     for attempt in attempts:
         if attempt.error is not None and outcome_of(attempt.error) == "unmeasured":
             attempt.stays_generated = True
+            attempt.could_not_be_scored = not isinstance(attempt.error, _IncompleteGroupError)
 
 
 async def _score(attempts: Sequence[Attempt], as_group: bool) -> None:
@@ -90,7 +89,11 @@ def _error_of(state: State, rubric: Any) -> BaseException | None:
     return error
 
 
-def _incomplete(attempts: Sequence[Attempt]) -> InfraError:
+class _IncompleteGroupError(InfraError):
+    """A group lacks members, and its rubric scores whole groups."""
+
+
+def _incomplete(attempts: Sequence[Attempt]) -> _IncompleteGroupError:
     """Return why nothing is scored of a group that lacks members.
 
     They failed, or were not selected; a reward that compares the members means nothing then.
@@ -100,10 +103,9 @@ def _incomplete(attempts: Sequence[Attempt]) -> InfraError:
     missing = [
         rollout_name(job.key[0], rollout) for rollout in range(complete) if rollout not in generated
     ]
-    others = f" and {len(missing) - _NAMED} others" if len(missing) > _NAMED else ""
-    return InfraError(
+    return _IncompleteGroupError(
         f"its group is incomplete: {len(generated)} of {complete} rollouts were generated, without"
-        f" {', '.join(missing[:_NAMED])}{others}, and the rubric scores whole groups"
+        f" {in_short(missing)}, and the rubric scores whole groups"
     )
 
 
@@ -127,7 +129,7 @@ async def clean_up(attempts: Sequence[Attempt]) -> None:
             rubric = rubric_of(run.environment, attempt.job.example)
             cleanup = getattr(rubric, "cleanup", None)
             if cleanup is not None:
-                with TimeLimit(CLEANUP_SECONDS):
+                with Cleaning(), TimeLimit(CLEANUP_SECONDS):
                     await cleanup(attempt.state)
         except ENDINGS:
             raise

@@ -65,6 +65,11 @@ class Slots:
         """Return the eval's own limit."""
         return self.limits.evals.get(run.name, run.max_concurrent)
 
+    def most_of(self, run: EvalRun) -> int | None:
+        """Return how many rollouts of the eval can be in flight at once; None for any number."""
+        limits = [limit for limit in (self.limits.total, self.limit_of(run)) if limit is not None]
+        return min(limits, default=None)
+
     def taken_by(self, run: EvalRun) -> int:
         """Return how many rollouts of the eval are in flight."""
         return self._taken_by.get(run, 0)

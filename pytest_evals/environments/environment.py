@@ -60,6 +60,7 @@ class Environment(ABC):
 
     # Marked methods of a class and what decides the same at once: asked in their place, every turn.
     plain_stops: ClassVar[Mapping[Handler, Callable[[Any, State], bool]]] = {}
+    _own_group: Any = None  # the RubricGroup that add_rubric made
 
     def __init__(
         self,
@@ -323,13 +324,16 @@ class Environment(ABC):
         self.max_seq_len = max_seq_len
 
     def add_rubric(self, rubric: Rubric) -> None:
-        """Score rollouts with `rubric` as well: rewards are summed."""
+        """Score rollouts with `rubric` as well: rewards are summed.
+
+        A rubric that was given stays as it is: it may be another environment's too.
+        """
         from ..rubrics.rubric_group import RubricGroup
 
-        if isinstance(self.rubric, RubricGroup):
-            self.rubric.rubrics.append(rubric)
-        else:
-            self.rubric = RubricGroup(rubrics=[self.rubric, rubric])
+        if self._own_group is not None and self._own_group == self.rubric:
+            self._own_group.rubrics.append(rubric)
+            return
+        self._own_group = self.rubric = RubricGroup(rubrics=[self.rubric, rubric])
 
     def _read(self, name: str, source: DatasetSource) -> Examples:
         return read_examples(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..errors import InfraError, one_line
-from ..lifecycle import Handler, Mark, marked_methods, maybe_await
+from ..lifecycle import Cleaning, Handler, Mark, marked_methods, maybe_await
 
 # Says whether a rollout is over, or returns an awaitable that does.
 StopCheck: TypeAlias = Callable[[Any], Any]
@@ -86,7 +86,8 @@ async def call_all(
     Args:
         handlers: in their order.
         offered: arguments, by name.
-        seconds: that each may take, else it ends in an `InfraError`; None for no limit.
+        seconds: that each may take, else it ends in an `InfraError`, while a session that is
+            stopped waits for it (`Cleaning`); None for no limit.
 
     Returns:
         The first exception, with a note for each that followed; None as a rule.
@@ -94,25 +95,23 @@ async def call_all(
     first: BaseException | None = None
     for handler in handlers:
         try:
-            returned = handler(offered)
-            if returned is None:
-                continue
             if seconds is None or handler.is_ours:
-                await maybe_await(returned)
+                await maybe_await(handler(offered))
             else:
-                await _in_time(handler.name, returned, seconds)
+                await _in_time(handler, offered, seconds)
         except FAILURES as error:
             first = error if first is None else noted(first, error, handler.name)
     return first
 
 
-async def _in_time(name: str, returned: Any, seconds: float) -> None:
+async def _in_time(handler: BoundHandler, offered: Mapping[str, Any], seconds: float) -> None:
     try:
-        async with asyncio.timeout(seconds) as limit:
-            await maybe_await(returned)
+        with Cleaning():
+            async with asyncio.timeout(seconds) as limit:
+                await maybe_await(handler(offered))
     except TimeoutError as error:
         if limit.expired():
-            raise InfraError(f"{name}() did not end within {seconds:.0f} s") from error
+            raise InfraError(f"{handler.name}() did not end within {seconds:.0f} s") from error
         raise
 
 

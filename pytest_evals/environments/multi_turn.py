@@ -65,7 +65,7 @@ class MultiTurnEnv(Environment):
         super().__init__(**kwargs)
         self.max_turns = max_turns
         self.timeout_seconds = timeout_seconds
-        # Not where the user counts them, or a group of rubrics is also another environment's.
+        # Not where the user counts them: metrics of one name are summed.
         if num_turns.__name__ not in self.rubric.metric_names:
             self.add_rubric(MultiTurnMonitorRubric())
 

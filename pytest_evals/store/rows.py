@@ -50,12 +50,12 @@ STANDARD_KEYS: Final = frozenset(
         "error_chain",
         "long_error_chain",
         "state",
+        "unscored",
     }
 )
 
-_GENERATED_TAIL = (
-    ', "reward": null, "correct": null, "metrics": {}, "error": null, "state": "generated"}\n'
-)
+# What a row keeps that has only to be scored (`unscored.py`); it goes when the row is scored.
+UNSCORED: Final = "unscored"
 
 
 def encode_head(state: State, *, rollout: int, prediction: Any) -> str:
@@ -103,9 +103,24 @@ def encode_unstarted_head(example: Mapping[str, Any], *, rollout: int) -> str:
     return to_json(row)[:-1]
 
 
-def generated_line(head: str) -> str:
-    """Return the line of a rollout that is not scored yet."""
-    return head + _GENERATED_TAIL
+def generated_line(head: str, state: State, kept: Row) -> str:
+    """Return the line of a rollout that is not scored yet.
+
+    Args:
+        head: from `encode_head`.
+        state: the rollout.
+        kept: what scoring needs of it that the head does not say.
+    """
+    tail = {
+        "reward": None,
+        "correct": None,
+        "error": None,
+        "timing": _timing(state.timing),
+        "metrics": {},
+        "state": "generated",
+        UNSCORED: kept,
+    }
+    return _closed(head, tail)
 
 
 def scored_line(head: str, state: State, *, pass_threshold: float) -> str:
@@ -135,6 +150,7 @@ def failed_line(
     outcome: Outcome | Literal["generated"],
     error: BaseException,
     refers_to: str | None = None,
+    kept: Row | None = None,
 ) -> str:
     """Return the line of a rollout without a reward.
 
@@ -145,6 +161,7 @@ def failed_line(
             row's `state`.
         error: why; written with the chain of its causes.
         refers_to: the rollout that met the error first, when this one was not tried because of it.
+        kept: as for `generated_line`, where the outcome is generated.
     """
     described = _describe(error)
     if refers_to is not None:
@@ -161,6 +178,8 @@ def failed_line(
     }
     if state is not None and state.get("eval_tool_runs"):
         tail["tool_runs"] = state["eval_tool_runs"]
+    if kept is not None:
+        tail[UNSCORED] = kept
     return _closed(head, tail)
 
 

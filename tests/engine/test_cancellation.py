@@ -19,8 +19,8 @@ from pytest_evals.demo.model import MODELS
 from pytest_evals.demo.server import DemoServer
 from pytest_evals.endpoints.endpoint import Endpoint
 from pytest_evals.engine import clients as engine_clients
-from pytest_evals.engine import engine as engine_module
 from pytest_evals.engine import loop as loop_module
+from pytest_evals.engine import shutdown as shutdown_module
 from pytest_evals.engine.engine import Engine
 from pytest_evals.engine.loop import LoopThread
 from pytest_evals.engine.rollouts import RolloutResult
@@ -181,7 +181,7 @@ class TestStubbornRollout:
 
     @pytest.mark.parametrize("times", [1, 1000])
     def test_hangs_nothing(self, bench: Bench, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
-        for module in (engine_module, loop_module):
+        for module in (shutdown_module, loop_module):
             monkeypatch.setattr(module, "_CANCEL_SECONDS", 0.05)
 
         async def step(state: State) -> State:
@@ -243,7 +243,7 @@ class TestStubbornRollout:
 class TestBlockedLoop:
     def test_is_left_to_itself(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("_CANCEL_SECONDS", "_BLOCKED_SECONDS"):
-            monkeypatch.setattr(engine_module, name, 0.05)
+            monkeypatch.setattr(shutdown_module, name, 0.05)
         release, entered = threading.Event(), threading.Event()
 
         def step(state: State) -> State:

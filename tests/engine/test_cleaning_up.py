@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from pytest_evals.engine import engine as engine_module
 from pytest_evals.engine import scoring
+from pytest_evals.engine import shutdown as shutdown_module
 from pytest_evals.environments.single_turn import SingleTurnEnv
 from pytest_evals.errors import InfraError, ModelError
 from pytest_evals.lifecycle import cleanup, teardown
@@ -18,6 +20,7 @@ from pytest_evals.rubrics.rubric import Rubric
 from pytest_evals.state import State
 
 from .bench import (
+    PATIENCE,
     Bench,
     FakeClient,
     Signal,
@@ -221,8 +224,8 @@ class TestTearDown:
             release.wait()
             return 1.0
 
-        monkeypatch.setattr(engine_module, "_CANCEL_SECONDS", 0.05)
-        monkeypatch.setattr(engine_module, "_BLOCKED_SECONDS", 0.05)
+        monkeypatch.setattr(shutdown_module, "_CANCEL_SECONDS", 0.05)
+        monkeypatch.setattr(shutdown_module, "_BLOCKED_SECONDS", 0.05)
         entered, release = threading.Event(), threading.Event()
         run = bench.run(single_turn(1, block), bench.endpoint(lambda: FakeClient(agreeable)))
         engine = bench.start()
@@ -283,3 +286,151 @@ class TestThreads:
         engine.submit(jobs_of(run))
 
         assert bench.take().reward == 1.0
+
+
+class Releasing(SingleTurnEnv):
+    """Its cleanup handler takes until it is `released`; another one follows."""
+
+    def __init__(self, count: int = 1, **fields: Any) -> None:
+        fields.setdefault("rubric", Rubric(funcs=[always_one]))
+        super().__init__(dataset=questions(count), **fields)
+        self.entered = Signal()
+        self.released = Signal()
+        self.ended: list[str] = []
+
+    @cleanup(priority=2)
+    async def delete_sandbox(self, state: State) -> None:
+        self.entered.set()
+        await self.released.reached()
+        self.ended.append("delete_sandbox")
+
+    @cleanup(priority=1)
+    async def delete_files(self, state: State) -> None:
+        self.ended.append("delete_files")
+
+
+class TestCleanupOfWhatIsCancelled:
+    """It is waited for longer than code that ignores its cancellation."""
+
+    @pytest.mark.parametrize("was_asked", [True, False], ids=["before", "by the cancellation"])
+    def test_comes_to_its_end(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, was_asked: bool
+    ) -> None:
+        monkeypatch.setattr(shutdown_module, "_CANCEL_SECONDS", 0.01)
+        monkeypatch.setattr(shutdown_module, "_BLOCKED_SECONDS", 0.1)
+        environment = Releasing()
+        client = FakeClient(agreeable if was_asked else None)
+        run = bench.run(environment, bench.endpoint(lambda: client))
+        engine = bench.start()
+        engine.submit(jobs_of(run))
+        if was_asked:
+            environment.entered.wait()
+        else:
+            client.take()
+        told: list[Any] = []
+
+        def on_cleaning(jobs: Any) -> None:
+            told.append([job.name for job in jobs])
+            environment.released.set()
+
+        assert engine.cancel(on_cleaning) == []
+        assert environment.ended == ["delete_sandbox", "delete_files"]
+        assert told == [["eval::0-r0"]]
+        assert bench.results.empty()
+
+    def test_of_a_rubric_too(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Slow(Rubric):
+            @cleanup
+            async def release(self) -> None:
+                entered.set()
+                await released.reached()
+                ended.append("released")
+
+        monkeypatch.setattr(shutdown_module, "_CANCEL_SECONDS", 0.01)
+        monkeypatch.setattr(shutdown_module, "_BLOCKED_SECONDS", 0.1)
+        entered, released = Signal(), Signal()
+        ended: list[str] = []
+        environment = SingleTurnEnv(dataset=questions(1), rubric=Slow(funcs=[always_one]))
+        run = bench.run(environment, bench.endpoint(lambda: FakeClient(agreeable)))
+        engine = bench.start()
+        engine.submit(jobs_of(run))
+        entered.wait()
+
+        assert engine.cancel(lambda jobs: released.set()) == []
+        assert ended == ["released"]
+        assert bench.take().reward == 1.0  # all that was missing was its cleanup
+
+    def test_is_left_when_it_takes_too_long(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(shutdown_module, "_CANCEL_SECONDS", 0.01)
+        monkeypatch.setattr(shutdown_module, "LAST_CLEANUP_SECONDS", 0.1)
+        environment = Releasing()
+        run = bench.run(environment, bench.endpoint(lambda: FakeClient(agreeable)))
+        engine = bench.start()
+        engine.submit(jobs_of(run))
+        environment.entered.wait()
+
+        assert [job.name for job in engine.cancel()] == ["eval::0-r0"]
+        assert [job.name for job in engine.cancel()] == ["eval::0-r0"]
+        assert environment.ended == ["delete_files"]
+
+    def test_is_left_when_there_is_no_time(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(shutdown_module, "_CANCEL_SECONDS", 0.01)
+        monkeypatch.setattr(shutdown_module, "_BLOCKED_SECONDS", 0.1)
+        environment = Releasing()
+        run = bench.run(environment, bench.endpoint(lambda: FakeClient(agreeable)))
+        engine = bench.start()
+        engine.submit(jobs_of(run))
+        environment.entered.wait()
+        start = time.monotonic()
+        left = engine.cancel(lambda jobs: engine.hurry())
+
+        assert [job.name for job in left] == ["eval::0-r0"]
+        assert time.monotonic() - start < 5.0
+
+    def test_that_blocks_the_loop_is_waited_for(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Blocking(SingleTurnEnv):
+            @cleanup
+            def delete_sandbox(self, state: State) -> None:
+                entered.set()
+                ended.append(released.wait(PATIENCE))
+
+        for name in ("_CANCEL_SECONDS", "_BLOCKED_SECONDS"):
+            monkeypatch.setattr(shutdown_module, name, 0.01)
+        entered, released = threading.Event(), threading.Event()
+        ended: list[bool] = []
+        environment = Blocking(dataset=questions(1), rubric=Rubric(funcs=[always_one]))
+        run = bench.run(environment, bench.endpoint(lambda: FakeClient(agreeable)))
+        engine = bench.start()
+        engine.submit(jobs_of(run))
+        assert entered.wait(PATIENCE)
+
+        assert engine.cancel(lambda jobs: released.set()) == []
+        assert ended == [True]
+
+    def test_leads_to_nothing_that_is_not_cancelled(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What follows the cleanup is code of the environment like any other."""
+        monkeypatch.setattr(shutdown_module, "_BLOCKED_SECONDS", 0.1)
+
+        class Lingering(Releasing):
+            async def rollout(self, *args: Any, **named: Any) -> State:
+                await super().rollout(*args, **named)
+                await asyncio.Event().wait()
+                raise AssertionError
+
+        environment = Lingering()
+        run = bench.run(environment, bench.endpoint(lambda: FakeClient(agreeable)))
+        engine = bench.start()
+        engine.submit(jobs_of(run))
+        environment.entered.wait()
+
+        assert engine.cancel(lambda jobs: environment.released.set()) == []
+        assert environment.ended == ["delete_sandbox", "delete_files"]
+        assert engine.in_flight == 0

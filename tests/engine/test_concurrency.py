@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_evals.environments.single_turn import SingleTurnEnv
+from pytest_evals.lifecycle import cleanup
 from pytest_evals.rubrics.rubric import Rubric
 from pytest_evals.state import State
 
@@ -269,3 +270,38 @@ def test_a_slow_reward_function_delays_nobody_else(bench: Bench) -> None:
     assert [result.key for result in bench.take_all(2)] == [(1, 0), (2, 0)]
     judge.set()
     assert bench.take().key == (0, 0)
+
+
+def test_the_oldest_rollout_is_known_with_what_it_does(bench: Bench) -> None:
+    async def reward() -> float:
+        scoring.set()
+        await release.reached()
+        return 1.0
+
+    class Cleaned(SingleTurnEnv):
+        @cleanup
+        async def release(self, state: State) -> None:
+            cleaning.set()
+            await cleaned.reached()
+
+    client = FakeClient()
+    cleaning, cleaned, scoring, release = Signal(), Signal(), Signal(), Signal()
+    environment = Cleaned(dataset=questions(1), rubric=Rubric(funcs=[reward]))
+    run = bench.run(environment, bench.endpoint(lambda: client))
+    engine = bench.start()
+    assert engine.oldest is None
+    engine.submit(jobs_of(run))
+    phases: list[str] = []
+    request = client.take()
+    for go_on, reached in ((request.answer, cleaning), (cleaned.set, scoring), (release.set, None)):
+        assert engine.oldest is not None
+        assert (engine.oldest.name, 0 <= engine.oldest.seconds < 60) == ("eval::0-r0", True)
+        phases.append(engine.oldest.phase)
+        go_on()
+        if reached is not None:
+            reached.wait()
+    bench.take()
+    bench.settle()
+
+    assert phases == ["generating", "cleaning up", "scoring"]
+    assert engine.oldest is None

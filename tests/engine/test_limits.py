@@ -6,7 +6,7 @@ import queue
 
 import pytest
 
-from pytest_evals.engine import engine as engine_module
+from pytest_evals.engine import notice as notice_module
 from pytest_evals.engine.engine import Engine
 from pytest_evals.engine.slots import Demand, Limits
 from pytest_evals.errors import ModelError, RejectedError
@@ -134,7 +134,8 @@ class Words:
     def are_over(self) -> bool:
         """Whether nothing is told any more, nor is about to be."""
         self.bench.settle()
-        return self._told.empty() and not self.engine._is_telling
+        assert self.engine._notice is not None
+        return self._told.empty() and not self.engine._notice.is_due
 
     def answer(self, request: Request) -> None:
         """End a rollout."""
@@ -144,7 +145,7 @@ class Words:
 
 @pytest.fixture(autouse=True)
 def _prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_TELL_SECONDS", 0.001)
+    monkeypatch.setattr(notice_module, "_TELL_SECONDS", 0.001)
 
 
 class TestDemand:

@@ -21,6 +21,7 @@ from pytest_evals.errors import (
 from pytest_evals.messages import AssistantMessage, Message, ToolMessage
 from pytest_evals.rubrics import slowness
 from pytest_evals.rubrics.rubric import Rubric
+from pytest_evals.rubrics.rubric_group import RubricGroup
 from pytest_evals.state import State
 from tests.environments.scripted_model import Script, ScriptedModel, calling
 
@@ -584,3 +585,19 @@ class TestWhatIsNotedOfTools:
 
         # Not env_response as well, which called them.
         assert state["slow_calls"] == [("tool 'block'", 0.5), ("tool 'block_later'", 0.5)]
+
+
+async def test_environments_that_share_a_group_of_rubrics_count_each_for_itself() -> None:
+    mine = Rubric([lambda: 1.0])
+    group = RubricGroup([mine])
+    for environment in (tools_env(add, rubric=group), tools_env(add, rubric=group)):
+        state = await roll_out(environment, [calling(("add", {"a": 1, "b": 2})), "3"])
+        await environment.rubric.score_rollout(state)
+
+        assert state["reward"] == 1.0
+        assert {name: state["metrics"][name] for name in ("num_turns", "total_tool_calls")} == {
+            "num_turns": 2.0,
+            "total_tool_calls": 1.0,
+        }
+        assert state["metrics"]["add_calls"] == 1.0
+    assert group.rubrics == [mine]

@@ -102,8 +102,12 @@ def test_a_scored_row_has_the_layout_of_verifiers_and_our_keys(make_state: MakeS
     assert list(row)[:5] == ["example_id", "rollout", "prompt", "completion", "answer"]
 
 
+def _generated(state: State) -> str:
+    return generated_line(encode_head(state, rollout=0, prediction=None), state, {})
+
+
 def test_a_generated_row_has_no_reward(make_state: MakeState) -> None:
-    row = read(generated_line(encode_head(make_state(), rollout=0, prediction=None)))
+    row = read(_generated(make_state()))
     assert (row["state"], row["reward"], row["correct"]) == ("generated", None, None)
     assert (row["metrics"], row["error"]) == ({}, None)
     assert row["completion"] == [{"role": "assistant", "content": "391"}]
@@ -121,12 +125,12 @@ def test_correct_is_a_reward_at_or_above_the_threshold(
 def test_columns_without_a_value_are_left_out(make_state: MakeState) -> None:
     state = make_state(answer="", info={})
     state.trajectory[0].response.usage = None
-    row = read(generated_line(encode_head(state, rollout=0, prediction=None)))
+    row = read(_generated(state))
     assert row.keys().isdisjoint({"answer", "info", "task", "token_usage"})
 
 
 def test_a_task_is_kept_as_the_example_has_it(make_state: MakeState) -> None:
-    row = read(generated_line(encode_head(make_state(task=""), rollout=0, prediction=None)))
+    row = read(_generated(make_state(task="")))
     assert row["task"] == ""
 
 
@@ -150,7 +154,7 @@ def test_the_calls_of_all_turns_are_summed(make_state: MakeState) -> None:
         response = Response(reply, model=model, usage=usage)
         state.trajectory.append(TrajectoryStep(prompt=[], completion=[reply], response=response))
 
-    row = read(generated_line(encode_head(state, rollout=0, prediction=None)))
+    row = read(_generated(state))
 
     assert row["attempts"] == 5
     assert row["served_model"] == "served,other"
@@ -170,7 +174,7 @@ def test_tool_calls_are_json_strings_beside_a_content(make_state: MakeState) -> 
         Message(role="tool", tool_call_id="c1", content="2", name=None),
     ]
 
-    row = read(generated_line(encode_head(state, rollout=0, prediction=None)))
+    row = read(_generated(state))
 
     assistant, tool = row["completion"]
     assert assistant["content"] == ""
@@ -199,7 +203,7 @@ def test_tool_calls_of_any_form_are_written_in_one(
 ) -> None:
     state = make_state()
     state["completion"] = [{"role": "assistant", "content": None, "tool_calls": [call]}]
-    row = read(generated_line(encode_head(state, rollout=0, prediction=None)))
+    row = read(_generated(state))
     (message,) = row["completion"]
     assert message["content"] == ""
     (text,) = message["tool_calls"]
@@ -220,7 +224,7 @@ def test_turns_with_tools_stand_in_the_completion_as_they_were(make_state: MakeS
         AssistantMessage(content="2", reasoning_content="easy"),
         UserMessage(content="Right."),
     ]
-    row = read(generated_line(encode_head(state, rollout=0, prediction=None)))
+    row = read(_generated(state))
     assert row["tool_defs"] == [
         {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}
     ]
@@ -247,7 +251,7 @@ def test_tokens_count_every_call_and_the_context_only_the_turns(make_state: Make
         )
     for usage in (Usage(30, 12), Usage(50, 8), Usage(1000, 100)):
         state["usage_tracker"].add(usage)
-    row = read(generated_line(encode_head(state, rollout=0, prediction=None)))
+    row = read(_generated(state))
     assert row["token_usage"] == {
         "input_tokens": 1080,
         "output_tokens": 120,
@@ -259,7 +263,7 @@ def test_tokens_count_every_call_and_the_context_only_the_turns(make_state: Make
 def test_a_step_without_a_response_costs_nothing(make_state: MakeState) -> None:
     state = make_state()
     state.trajectory.append(TrajectoryStep(prompt=[], completion=[]))
-    row = read(generated_line(encode_head(state, rollout=0, prediction=None)))
+    row = read(_generated(state))
     assert row["attempts"] == 2
 
 
@@ -286,9 +290,7 @@ def test_mistakes_counted_as_zero_are_written_where_there_are_any(make_state: Ma
 
 
 def test_a_prompt_that_is_text_stays_text(make_state: MakeState) -> None:
-    row = read(
-        generated_line(encode_head(make_state(prompt="Once upon"), rollout=0, prediction=None))
-    )
+    row = read(_generated(make_state(prompt="Once upon")))
     assert row["prompt"] == "Once upon"
 
 
@@ -338,8 +340,8 @@ def test_an_unstarted_rollout_refers_to_the_one_that_failed() -> None:
 def test_started_and_unstarted_rows_have_the_same_keys(make_state: MakeState) -> None:
     state = make_state()
     state.trajectory.clear()
-    started = read(generated_line(encode_head(state, rollout=0, prediction=None)))
-    unstarted = read(generated_line(encode_unstarted_head(state["input"], rollout=0)))
+    started = read(_generated(state))
+    unstarted = read(generated_line(encode_unstarted_head(state["input"], rollout=0), state, {}))
     assert list(started) == list(unstarted)
 
 
@@ -386,6 +388,6 @@ def test_values_of_other_libraries_are_written(make_state: MakeState) -> None:
             return {"role": "user", "excluded": exclude_none}
 
     state = make_state(answer=_Array(), prompt=[Model()])
-    row = read(generated_line(encode_head(state, rollout=0, prediction=_Array())))
+    row = read(generated_line(encode_head(state, rollout=0, prediction=_Array()), state, {}))
     assert row["answer"] == row["prediction"] == [3, 9, 1]
     assert row["prompt"] == [{"role": "user", "excluded": True}]
