@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Self, TypeAlias
 
 _LONGEST_LINE = 10_000
 
@@ -173,7 +173,18 @@ def one_line(error: BaseException) -> str:
 
 
 class SetupError(Exception):
-    """Something the user must mend before the first model call; the message stands alone."""
+    """Something the user must mend before the first model call; the message stands alone.
+
+    Attributes:
+        keys: those of an eval that are at fault, such as `env_args.difficulty`, the nearest first.
+    """
+
+    keys: tuple[str, ...] = ()
+
+    def of_keys(self, *keys: str) -> Self:
+        """Note which keys of an eval are at fault, and return the error."""
+        self.keys = keys
+        return self
 
 
 class ConfigError(SetupError):

@@ -8,7 +8,7 @@ from typing import Any
 
 from .document import Document, Mistake
 from .lines import KeyPath
-from .schema import Level, check_table
+from .schema import ALIASES, Level, check_table
 
 _ARRAYS = ("eval", "ablation")
 
@@ -52,6 +52,31 @@ def read_blocks(document: Document) -> tuple[Block, list[Block], list[Mistake]]:
         hint = "no evals here; an eval file needs at least one [[eval]] block with an env_id"
         mistakes.append(Mistake(None, hint))
     return top_level, blocks, mistakes
+
+
+def lines_of_keys(document: Document) -> dict[KeyPath, dict[str, int]]:
+    """Return the lines of the keys of each block, of theirs and of the elements of their lists.
+
+    By where the block stands, and by the key: `gates.0`, `env_args.difficulty`.
+    """
+    found: dict[KeyPath, dict[str, int]] = {}
+    for path, line in document.lines.items():
+        at = path[:2] if path[0] in _ARRAYS else ()
+        first, *rest = path[len(at) :] or ("",)
+        if first and len(rest) <= 1:
+            key = ".".join(map(str, (ALIASES.get(str(first), first), *rest)))
+            found.setdefault(at, {}).setdefault(key, line)
+    return found
+
+
+def own_and_inherited(lines: Mapping[KeyPath, Mapping[str, int]], block: Block) -> dict[str, int]:
+    """Return the lines of a block's keys, and at top level those of the keys that it has not."""
+    inherited = {
+        key: line
+        for key, line in lines.get((), {}).items()
+        if key.partition(".")[0] not in block.table
+    }
+    return {**inherited, **lines.get(block.at, {})}
 
 
 def _array(key: str, document: Document, mistakes: list[Mistake]) -> list[Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ConfigError, SetupError
 from ..gates.grammar import Gate, GateSyntaxError, impossible, parse_gates
-from .blocks import Block, read_blocks
+from .blocks import Block, lines_of_keys, own_and_inherited, read_blocks
 from .document import Document, Mistake, is_eval_file, raise_mistakes, read_document
 from .merging import merge_block, merge_levels, merge_sampling_args
 from .overriding import overridden
@@ -103,8 +103,17 @@ def read_eval_file(
     raise_mistakes(path, mistakes)
     names = _names(blocks)
     merged = [merge_block(block.table, top_level.table) for block in blocks]
+    lines = lines_of_keys(document)
     evals = [
-        _resolve(name, block, table, _file_gates(block, top_level), sources, mistakes)
+        _resolve(
+            name,
+            block,
+            table,
+            _file_gates(block, top_level),
+            sources,
+            mistakes,
+            own_and_inherited(lines, block),
+        )
         for name, block, table in zip(names, blocks, merged, strict=True)
     ]
     raise_mistakes(path, mistakes)
@@ -144,7 +153,7 @@ def eval_of_environment(
     block = Block({"env_id": env_id}, (), Document(path, {}, {}))
     mistakes: list[Mistake] = []
     (name,) = _names([block])
-    spec = _resolve(name, block, block.table, [], sources, mistakes)
+    spec = _resolve(name, block, block.table, [], sources, mistakes, {})
     raise_mistakes(path, mistakes)
     return EvalConfig(evals=(spec,), max_concurrent=None, overridden=())
 
@@ -181,6 +190,7 @@ def _resolve(
     file_gates: list[_AskedGate],
     sources: _Sources,
     mistakes: list[Mistake],
+    lines: Mapping[str, int],
 ) -> EvalSpec:
     """Return the eval of a block whose `file` table is merged with the top level."""
     settings = [sources.command_line.table(), sources.ini.table()]
@@ -202,6 +212,7 @@ def _resolve(
         max_concurrent=cap if cap > 0 else None,
         markers=tuple(dict.fromkeys(values.get("markers", ()))),
         gates=gates,
+        lines=lines,
         **optional,
     )
 

@@ -38,6 +38,8 @@ class EvalSpec:
         markers: pytest marks of its items.
         gates: in order, the default one last.
         path, line: where the block stands; line is counted from 1.
+        lines: those of its keys in the file, also of keys that it has from the top level: of
+            `gates`, of its element `gates.0`, of `env_args.difficulty`.
     """
 
     name: str
@@ -63,3 +65,8 @@ class EvalSpec:
     timeout: float | None = None
     markers: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+
+    def line_of(self, *keys: str) -> int:
+        """Return the line of the first of `keys` that stands in the file, or of the block."""
+        return next((self.lines[key] for key in keys if key in self.lines), self.line)

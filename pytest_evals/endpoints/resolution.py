@@ -49,7 +49,7 @@ def resolve_endpoint(
         raise SetupError(
             f"endpoint_id = {endpoint_id!r} and model = {model!r} are both given; "
             "the row of the registry names the model, so give one of them"
-        )
+        ).of_keys("model", "endpoint_id")
     _check_overrides(api_base_url, api_key_var)
     by_name = None if provider is None else _provider(provider)
     registry = load_registry(endpoints_path or default_path, required=endpoints_path is not None)
@@ -72,10 +72,30 @@ def resolve_endpoint(
     return endpoint
 
 
+def unlisted_model(model: str, endpoints_path: Path | None, default_path: Path) -> str:
+    """Say that a model is taken for a model id because no registry lists it; "" when one does.
+
+    Args:
+        model: what an eval names, without saying where it is served.
+        endpoints_path, default_path: as for `resolve_endpoint`.
+    """
+    registry = load_registry(endpoints_path or default_path, required=False)
+    if registry.find(model) is not None:
+        return ""
+    if not registry.endpoints:
+        return f"model {model!r} is taken for a model id: there are no endpoints in {registry.path}"
+    return (
+        f"model {model!r} is taken for a model id: it is not in {registry.path}"
+        f"{did_you_mean(model, registry.endpoints)}"
+    )
+
+
 def _row(registry: Registry, model: str | None, endpoint_id: str | None) -> Endpoint | None:
     """Return the registry's row, None when `model` is a literal model id."""
     if model is not None and not model.strip():
-        raise SetupError("model is empty; give a model id or an alias of the registry")
+        raise SetupError("model is empty; give a model id or an alias of the registry").of_keys(
+            "model"
+        )
     row = registry.find(endpoint_id if endpoint_id is not None else model or DEFAULT_MODEL)
     if row is not None or endpoint_id is None:
         return row
@@ -84,11 +104,11 @@ def _row(registry: Registry, model: str | None, endpoint_id: str | None) -> Endp
         raise SetupError(
             f"endpoint_id {endpoint_id!r}: the registry {registry.path} {what};"
             " endpoints_path in the eval file names another one"
-        )
+        ).of_keys("endpoint_id")
     raise SetupError(
         f"endpoint_id {endpoint_id!r} is not in {registry.path}"
         f"{did_you_mean(endpoint_id, registry.endpoints)}"
-    )
+    ).of_keys("endpoint_id")
 
 
 def _provider(name: str) -> Provider:
@@ -98,7 +118,7 @@ def _provider(name: str) -> Provider:
     raise SetupError(
         f"provider {name!r} is not known{did_you_mean(name, PROVIDERS)}; known are "
         f"{', '.join(PROVIDERS)}. For any other server give api_base_url and api_key_var."
-    )
+    ).of_keys("provider")
 
 
 def _served_by(name: str, provider: Provider, endpoint: Endpoint) -> Endpoint:
@@ -137,9 +157,11 @@ def _check_overrides(api_base_url: str | None, api_key_var: str | None) -> None:
         if problem is None and PORT in api_base_url:
             problem = f"must not hold {PORT}, which only an endpoint with serve can fill"
         if problem is not None:
-            raise SetupError(f"api_base_url {problem}: {public_url(api_base_url)!r}")
+            raise SetupError(f"api_base_url {problem}: {public_url(api_base_url)!r}").of_keys(
+                "api_base_url"
+            )
     if api_key_var is not None and not is_key_variable(api_key_var):
         raise SetupError(
             "api_key_var must be the name of an environment variable that holds the key, "
             "not the key itself"
-        )
+        ).of_keys("api_key_var")

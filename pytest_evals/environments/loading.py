@@ -18,8 +18,11 @@ from typing import Any, NoReturn
 
 from ..errors import EnvironmentLoadError, MissingKeyError, SetupError, one_line
 from .environment import Environment
-from .location import LOADER, EnvironmentLocation, find_environment, neighbourhood, search_paths
+from .location import EnvironmentLocation, find_environment, neighbourhood, search_paths
+from .source import LOADER, misnamed_loader
 
+# Packages that environments often need, and what this one is installed with to get them.
+_EXTRAS = {"datasets": "datasets", "math_verify": "math"}
 _PASS_ON = (KeyboardInterrupt, GeneratorExit, MissingKeyError)
 
 
@@ -46,6 +49,7 @@ def load_environment(env_id: str, location: EnvironmentLocation, /, **env_args: 
         module = _import(label, location)
         load = getattr(module, LOADER, None)
         if not callable(load):
+            check_name(location)
             raise EnvironmentLoadError(
                 f"{label} has no {LOADER}(): define it at the top level of the module"
             )
@@ -79,6 +83,17 @@ def load_by_id(env_id: str, **env_args: Any) -> Environment:
     return load_environment(env_id, location, **env_args)
 
 
+def check_name(location: EnvironmentLocation) -> None:
+    """Refuse a module whose `load_environment` has another name, without importing it.
+
+    Raises:
+        EnvironmentLoadError: that of a function is nearly it; says which and where.
+    """
+    misnamed = None if location.path is None else misnamed_loader(location.path)
+    if misnamed is not None:
+        raise EnvironmentLoadError(f"{misnamed.path}:{misnamed.line}: {misnamed}")
+
+
 @contextmanager
 def _signal_handlers_kept() -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -103,10 +118,7 @@ def _import(label: str, location: EnvironmentLocation) -> ModuleType:
     except _PASS_ON:
         raise
     except BaseException as error:
-        hint = ""
-        if isinstance(error, ModuleNotFoundError) and location.search_path is not None:
-            hint = "; is everything the environment depends on installed?"
-        _fail(label, "", error, hint)
+        _fail(label, "", error, is_local=location.search_path is not None)
 
 
 def _import_local(module: str, search_path: str) -> ModuleType:
@@ -159,12 +171,12 @@ def _check_arguments(label: str, load: Callable[..., Any], env_args: Mapping[str
         takes = f"it takes {', '.join(names)}" if names else "it takes none"
         raise EnvironmentLoadError(
             f"{label}: {LOADER}() takes no argument {unknown[0]!r}: {takes}{hint}"
-        )
+        ).of_keys(f"env_args.{unknown[0]}", "env_args")
     missing = [p.name for p in named if p.default is p.empty and p.name not in env_args]
     if missing:
         raise EnvironmentLoadError(
             f"{label}: {LOADER}() needs {', '.join(map(repr, missing))}: give it in env_args"
-        )
+        ).of_keys("env_args")
 
 
 def _checked(label: str, environment: Any, env_id: str, env_args: Mapping[str, Any]) -> Environment:
@@ -185,7 +197,16 @@ def _checked(label: str, environment: Any, env_id: str, env_args: Mapping[str, A
     return loaded
 
 
-def _fail(label: str, before: str, error: BaseException, hint: str = "") -> NoReturn:
+def _fail(label: str, before: str, error: BaseException, *, is_local: bool = False) -> NoReturn:
+    hint = _missing(error, is_local) if isinstance(error, ModuleNotFoundError) else ""
     if isinstance(error, SetupError):  # its text is meant for the user as it is
         raise EnvironmentLoadError(f"{label}: {error}{hint}") from error
     raise EnvironmentLoadError(f"{label}: {before}{one_line(error)}{hint}") from error
+
+
+def _missing(error: ModuleNotFoundError, is_local: bool) -> str:
+    """Say how to get a module; nothing checks the dependencies of a local environment."""
+    extra = _EXTRAS.get((error.name or "").partition(".")[0])
+    if extra is not None:
+        return f"; pip install 'pytest-rollouts[{extra}]'"
+    return "; is everything the environment depends on installed?" if is_local else ""

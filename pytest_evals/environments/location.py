@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import importlib.machinery
 import keyword
 import re
 import sys
 import tomllib
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ..errors import EnvironmentLoadError, SetupError
+from .source import LOADER, holds_environment, misnamed_loader
 
-LOADER: Final = "load_environment"
 _TEST_FILE: Final = re.compile(r"test_.*|.*_test|conftest")
 
 # Folders put on sys.path for local environments. What is found through them is not installed:
@@ -72,14 +70,15 @@ def find_environment(
                 continue
             if holds_environment(candidate):
                 return _local(module, candidate, search_path)
-            without_loader.append(str(candidate))
+            misnamed = misnamed_loader(candidate)
+            without_loader.append(f"{candidate} ({misnamed})" if misnamed else str(candidate))
     found = f"found without a {LOADER}(): {', '.join(without_loader)}; " if without_loader else ""
     raise EnvironmentLoadError(
         f"environment {env_id!r} was not found: {found}"
         f"looked for an installed module {module!r}, then for {module}.py or {module}/ in "
         f"{' and '.join(str(root) for root in roots)}{_did_you_mean(module, roots)}."
         " Install it, or put it there"
-    )
+    ).of_keys("env_id")
 
 
 def neighbourhood() -> list[Path]:
@@ -116,7 +115,7 @@ def module_name(env_id: str) -> str:
     raise EnvironmentLoadError(
         f"environment id {env_id!r} does not name a Python module: use letters, digits, '-' and "
         f"'_', as in 'my-env' or 'owner/my-env'{hint}"
-    )
+    ).of_keys("env_id")
 
 
 def location_of_path(path: Path) -> tuple[str, EnvironmentLocation] | None:
@@ -124,7 +123,8 @@ def location_of_path(path: Path) -> tuple[str, EnvironmentLocation] | None:
 
     A folder holds one when a module or package in it is named like the folder, or like the project
     in its pyproject.toml, and `holds_environment`; a `.py` file when it does so itself and is not
-    named like a test. To import it from another package is to call it, and does not count.
+    named like a test. To import it from another package is to call it, and does not count. A module
+    with a `misnamed_loader` counts, if nothing else does: loading it reports the mistake.
     """
     path = path.resolve()
     if path.is_dir():
@@ -135,7 +135,7 @@ def location_of_path(path: Path) -> tuple[str, EnvironmentLocation] | None:
         return _location_of_folder(path.parent)
     if not _is_module_name(path.stem) or _TEST_FILE.fullmatch(path.stem):
         return None
-    if not holds_environment(path):
+    if not holds_environment(path) and misnamed_loader(path) is None:
         return None
     return path.stem, _local(path.stem, path, path.parent)
 
@@ -167,31 +167,6 @@ def environment_defaults(location: EnvironmentLocation) -> dict[str, Any]:
         if table:
             return table
     return {}
-
-
-def holds_environment(path: Path) -> bool:
-    """Say whether a module's source provides `load_environment` at its top level.
-
-    `path` is a file, or the folder of a package, which may import it from its own modules. Source
-    that cannot be parsed counts when it contains the definition: loading it reports the mistake.
-    """
-    file = path / "__init__.py" if path.is_dir() else path
-    if file.suffix != ".py":
-        return False
-    try:
-        source = file.read_bytes()
-    except OSError:
-        return False
-    if LOADER.encode() not in source and b"import *" not in source:
-        return False
-    try:
-        with warnings.catch_warnings():  # about escapes in the source: not ours to show here
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return f"def {LOADER}".encode() in source
-    package = file.parent.name if file.name == "__init__.py" else ""
-    return any(_provides_loader(statement, package) for statement in _top_level(tree.body))
 
 
 def _forms(root: Path, module: str) -> Iterator[tuple[Path, Path]]:
@@ -234,15 +209,22 @@ def _installed(module: str) -> EnvironmentLocation | None:
 
 
 def _location_of_folder(folder: Path) -> tuple[str, EnvironmentLocation] | None:
+    found = _module_in(folder, holds_environment)
+    return found or _module_in(folder, lambda file: misnamed_loader(file) is not None)
+
+
+def _module_in(
+    folder: Path, holds: Callable[[Path], bool]
+) -> tuple[str, EnvironmentLocation] | None:
     init = folder / "__init__.py"
-    if _is_module_name(folder.name) and holds_environment(init):
+    if _is_module_name(folder.name) and holds(init):
         return folder.name, _local(folder.name, init, folder.parent)
     for name in (folder.name, _project_name(folder)):
         module = name.replace("-", "_") if name else ""
         if not name or not _is_module_name(module):
             continue
         for file, search_path in _forms_inside(folder, module):
-            if holds_environment(file):
+            if holds(file):
                 return name, _local(module, file, search_path)
     return None
 
@@ -267,30 +249,3 @@ def _pyproject(path: Path) -> dict[str, Any]:
 
 def _is_module_name(name: str) -> bool:
     return name.isidentifier() and not keyword.iskeyword(name)
-
-
-def _top_level(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements that run on import, also those inside `if`, `try` and `with`."""
-    for statement in statements:
-        yield statement
-        for block in ("body", "orelse", "finalbody"):
-            if isinstance(statement, ast.If | ast.Try | ast.With):
-                yield from _top_level(getattr(statement, block, []))
-        for handler in getattr(statement, "handlers", []):
-            yield from _top_level(handler.body)
-
-
-def _provides_loader(statement: ast.stmt, package: str) -> bool:
-    match statement:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-            return name in (LOADER, "__getattr__")
-        case ast.Assign(targets=targets):
-            return any(isinstance(target, ast.Name) and target.id == LOADER for target in targets)
-        case ast.AnnAssign(target=ast.Name(id=name), value=value):
-            return name == LOADER and value is not None
-        case ast.ImportFrom(module=module, names=names, level=level):
-            if level == 0 and (module or "").partition(".")[0] != package:
-                return False  # a test or a script imports it in order to call it
-            bound = {alias.asname or alias.name for alias in names}
-            return LOADER in bound or (level > 0 and "*" in bound)
-    return False

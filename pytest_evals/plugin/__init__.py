@@ -70,6 +70,16 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
     return nodes.collect_directory(path, parent)
 
 
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Say what to do when no eval was found."""
+    if config.getoption("evals"):
+        from . import collection
+
+        collection.say_what_is_missing(config, exitstatus, terminalreporter)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make as many items of a function that is marked as an eval as it has rollouts."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from ..config.spec import EvalSpec
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.keys import read_key
-from ..endpoints.resolution import resolve_endpoint
+from ..endpoints.providers import DEFAULT_MODEL
+from ..endpoints.resolution import resolve_endpoint, unlisted_model
 from ..endpoints.secrets import Secrets, secrets_of
 from ..errors import MissingKeyError, SetupError
 
@@ -70,12 +71,21 @@ class SessionEndpoints:
             key = read_key(endpoint)
         except MissingKeyError as error:
             self._without_key.append(endpoint)
-            names = ", ".join(spec.name for spec in evals if self._shares(spec, endpoint))
-            raise MissingKeyError(f"{error}\nevals without a key: {names}") from None
+            sharing = [spec for spec in evals if self._shares(spec, endpoint)]
+            told = [str(error), *dict.fromkeys(filter(None, map(self._unlisted, sharing)))]
+            told.append(f"evals without a key: {', '.join(spec.name for spec in sharing)}")
+            raise MissingKeyError("\n".join(told)) from None
         self._keys[id(endpoint)] = key
         if key is not None:
             self._secrets.add(key)
         return True
+
+    def _unlisted(self, spec: EvalSpec) -> str:
+        """Say that an eval's model may be a mistyped alias; "" where it says who serves it."""
+        if spec.model in (None, DEFAULT_MODEL) or spec.provider or spec.api_base_url:
+            return ""
+        assert spec.model is not None
+        return unlisted_model(spec.model, spec.endpoints_path, self._registry)
 
     def _shares(self, spec: EvalSpec, endpoint: Endpoint) -> bool:
         try:

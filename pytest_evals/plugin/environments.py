@@ -89,7 +89,7 @@ class SessionEnvironments:
             raise SetupError(
                 f"environment {spec.env_id!r} has no set_kwargs(): it cannot be given"
                 f" {', '.join(settings)}"
-            )
+            ).of_keys("extra_env_kwargs", "timeout")
         try:
             set_kwargs(**settings)
         except Exception as error:
@@ -97,7 +97,7 @@ class SessionEnvironments:
             raise SetupError(
                 f"environment {spec.env_id!r} refuses {settings} (extra_env_kwargs, timeout):"
                 f" {reason}"
-            ) from error
+            ).of_keys("extra_env_kwargs", "timeout") from error
 
     def check(
         self, spec: EvalSpec, environment: Environment, examples: Sequence[Mapping[str, Any]]
@@ -174,11 +174,11 @@ def _check_gates(spec: EvalSpec, rubrics: Iterable[Any]) -> None:
     names: dict[str, None] = {}
     for rubric in rubrics:
         names.update(dict.fromkeys(rubric.metric_names))
-    for gate in spec.gates:
+    for number, gate in enumerate(spec.gates):
         if not read_metric(gate.metric).built_in and gate.metric not in names:
             raise ConfigError(
                 spec.path,
-                spec.line,
+                spec.line_of(f"gates.{number}"),
                 f"gate {gate.text!r}: the rubric of {spec.env_id!r} has no metric"
                 f" {gate.metric!r}{_did_you_mean(gate.metric, names)}; it has"
                 f" {', '.join(names) or 'none'}",

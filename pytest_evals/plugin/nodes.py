@@ -34,7 +34,7 @@ def collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector 
     return EnvironmentDir.from_parent(parent, path=path, found=found) if found else None
 
 
-class _EvalCollector(pytest.Collector):
+class EvalCollector(pytest.Collector):
     """A collector whose errors show in the short summary too."""
 
     def repr_failure(  # type: ignore[override]  # pytest's own Collector leaves `style` out too
@@ -46,7 +46,7 @@ class _EvalCollector(pytest.Collector):
         return super().repr_failure(excinfo)
 
 
-class EvalFile(_EvalCollector, pytest.File):
+class EvalFile(EvalCollector, pytest.File):
     """A TOML file of evals."""
 
     def collect(self) -> Iterable[Eval]:
@@ -57,7 +57,7 @@ class EvalFile(_EvalCollector, pytest.File):
         yield from _evals(self, specs)
 
 
-class EnvironmentFile(_EvalCollector, pytest.File):
+class EnvironmentFile(EvalCollector, pytest.File):
     """An environment's module, named on the command line."""
 
     def __init__(self, *, found: tuple[str, EnvironmentLocation], **kwargs: Any) -> None:
@@ -69,7 +69,7 @@ class EnvironmentFile(_EvalCollector, pytest.File):
         yield from _environment_evals(self, self._found)
 
 
-class EnvironmentDir(_EvalCollector, pytest.Directory):
+class EnvironmentDir(EvalCollector, pytest.Directory):
     """An environment's folder, named on the command line; its own tests are collected too."""
 
     def __init__(self, *, found: tuple[str, EnvironmentLocation], **kwargs: Any) -> None:
@@ -128,7 +128,7 @@ def _checked(specs: list[EvalSpec]) -> list[EvalSpec]:
     ]
 
 
-class Eval(_EvalCollector):
+class Eval(EvalCollector):
     """One eval: a collector of its rollouts and gates."""
 
     def __init__(self, *, spec: EvalSpec, siblings: list[EvalSpec], **kwargs: Any) -> None:
@@ -199,9 +199,12 @@ class RolloutItem(EvalItem):
         scored: a result that failed the item and stands when the item is run again. One with a
             reward: asking until it is high enough would not be a measurement. One of a group that
             is scored together: it cannot be scored alone.
+        is_repeat: it failed as another one did before, whose report says more.
+        stored: the line of its row, where the model has answered and it has only to be scored.
     """
 
     kind = "rollout"
+    stored: str | None = None  # of few, so no attribute of each of a hundred thousand
 
     def __init__(self, *, example: dict[str, Any], rollout: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -209,6 +212,7 @@ class RolloutItem(EvalItem):
         self.rollout = rollout
         self.result: RolloutResult | None = None
         self.scored: RolloutResult | None = None
+        self.is_repeat = False
 
     @property
     def ihook(self) -> Any:

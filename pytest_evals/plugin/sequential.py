@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -13,6 +15,7 @@ from ..engine.foreground import ForegroundLoop
 from ..engine.groups import is_scored_by_group
 from ..engine.rollouts import RolloutResult
 from .ahead import RolloutsAhead
+from .first_stop import FirstStop
 from .signals import StopSignals
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ class RolloutsInTurn(RolloutsAhead):
         self._asked: set[RolloutItem] = set()
         self._is_running = False
         self._has_quit = False
+        self._first_stop: FirstStop | None = None
 
     def wake(self) -> None:
         """Make whoever waits for a rollout look around; safe to call from a signal handler."""
@@ -76,6 +80,8 @@ class RolloutsInTurn(RolloutsAhead):
                 if other.example is item.example and not {item, other} & self._asked
             ]
         self._asked.update(members)
+        if self._session.config.getoption("trace"):
+            self._first_stop = FirstStop(item)
         self.submit(list(dict.fromkeys(members)))
 
     def _receive(self) -> RolloutItem:
@@ -91,7 +97,8 @@ class RolloutsInTurn(RolloutsAhead):
         assert self._host is not None
         self._is_running = True
         try:
-            self._host.run_until_woken()
+            with self._first_stop or contextlib.nullcontext():
+                self._host.run_until_woken()
         finally:
             self._is_running = False
             self._host.resume_clock()
@@ -118,13 +125,18 @@ class RolloutsInTurn(RolloutsAhead):
         """Return a `set_quit` that ends the session.
 
         pdb does so by an exception in the code that is debugged, and there it may be taken for a
-        mistake of that code: a tool's becomes a message to the model.
+        mistake of that code: a tool's becomes a message to the model, a reward function's leaves
+        a broken row. A cancellation passes, and the engine, once stopped, records none.
         """
 
         def quit_session() -> None:
             self._has_quit = True
+            if self.engine is not None:
+                self.engine.stop()
             self.wake()
-            set_quit()
+            with contextlib.suppress(pytest.exit.Exception):
+                set_quit()
+            raise asyncio.CancelledError("Quitting debugger")
 
         return quit_session
 

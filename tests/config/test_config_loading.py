@@ -119,6 +119,33 @@ def test_every_key_reaches_the_spec(files: Files) -> None:
     ]
 
 
+def test_the_line_of_each_key_is_known_also_of_inherited_ones(files: Files) -> None:
+    first, second = files.read(
+        """provider = "local"
+        gates = ["reward >= 0.1"]
+        [[eval]]
+        id = "a"
+        env_args = {
+          seed = 3,
+        }
+        [[eval]]
+        env_id = "b"
+        gates = [
+          "reward >= 0.2",
+          "reward >= 0.3",
+        ]
+        [eval.env_args]
+        seed = 4
+        """
+    ).evals
+    assert (first.line_of("env_id"), first.line_of("env_args.seed")) == (4, 6)
+    assert (first.line_of("provider"), first.line_of("gates.0")) == (1, 2)
+    assert (first.line_of("model"), first.line_of("model", "env_id")) == (3, 4)
+    assert (second.line_of("gates.0"), second.line_of("gates.1")) == (11, 12)
+    assert second.line_of("gates.2") == second.line == 8
+    assert second.line_of("env_args.seed") == 15
+
+
 def test_top_level_values_are_defaults_and_tables_are_replaced_whole(files: Files) -> None:
     first, second = files.read(
         """

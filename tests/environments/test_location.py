@@ -9,10 +9,10 @@ from pytest_evals.environments.location import (
     EnvironmentLocation,
     environment_defaults,
     find_environment,
-    holds_environment,
     location_of_path,
     module_name,
 )
+from pytest_evals.environments.source import holds_environment
 from pytest_evals.errors import EnvironmentLoadError, SetupError
 
 LOADER = "def load_environment():\n    return None\n"
@@ -340,3 +340,44 @@ def test_a_near_miss_is_named(tmp_path: Path) -> None:
     write(tmp_path, "capitals.py")
     with pytest.raises(EnvironmentLoadError, match=r"did you mean 'capitals'\?"):
         find("capitols", tmp_path)
+
+
+NEAR_MISS = "import verifiers as vf\n\ndef load_enviroment():\n    return None\n"
+
+
+def test_a_function_that_is_nearly_the_loader_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "my_env.py", text=NEAR_MISS)
+    with pytest.raises(EnvironmentLoadError, match=r"my_env\.py \(defines load_enviroment\(\);"):
+        find("my-env", tmp_path)
+
+
+@pytest.mark.parametrize("file", ["my_env.py", "my_env/my_env.py", "my_env/__init__.py"])
+def test_a_misnamed_loader_is_taken_when_its_path_is_named(tmp_path: Path, file: str) -> None:
+    write(tmp_path, file, text=NEAR_MISS)
+    named = tmp_path / "my_env.py" if file == "my_env.py" else tmp_path / "my_env"
+    assert location_of_path(named) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def load_enviroment(): ...\n",
+        NEAR_MISS + "def test_it(): ...\n",
+        NEAR_MISS + "class TestIt: ...\n",
+        NEAR_MISS + "from my_envs import load_environment\n",
+        "import verifiers\ndef load_dataset(): ...\n",
+        "import verifiers\ndef load_enviroment(:\n",
+    ],
+    ids=["no-import", "test", "test-class", "imported", "other", "broken"],
+)
+def test_what_is_no_misnamed_loader(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "script.py", text=text)
+    assert location_of_path(tmp_path / "script.py") is None
+
+
+def test_the_loader_of_a_folder_comes_before_a_misnamed_one(tmp_path: Path) -> None:
+    write(tmp_path, "my_env/__init__.py", text=NEAR_MISS)
+    write(tmp_path, "my_env/my_env.py")
+    found = location_of_path(tmp_path / "my_env")
+    assert found is not None
+    assert found[1].path == tmp_path / "my_env" / "my_env.py"

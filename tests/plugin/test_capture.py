@@ -22,7 +22,7 @@ KEY = "sk-key-that-gets-printed"
 
 # No server, so that many rollouts take little: the model answers at once, and says so.
 CONFTEST = """
-    import asyncio, json, os, pathlib
+    import asyncio, json, pathlib
     from pytest_evals.messages import AssistantMessage, Response, Usage
 
     class Model:
@@ -38,10 +38,16 @@ CONFTEST = """
     def pytest_evals_make_client():
         return Model()
 
-    def pytest_runtest_logreport(report):
-        if report.when == "teardown" and "PYTEST_XDIST_WORKER" not in os.environ:
-            with pathlib.Path("sections.jsonl").open("a") as file:
-                file.write(json.dumps([report.nodeid, report.sections]) + "\\n")
+    class Notes:
+        def pytest_runtest_logreport(self, report):
+            if report.when == "teardown":
+                with pathlib.Path("sections.jsonl").open("a") as file:
+                    file.write(json.dumps([report.nodeid, report.sections]) + "\\n")
+
+    def pytest_configure(config):
+        # Not told by the environment: the session that runs this one may be a worker itself.
+        if not hasattr(config, "workerinput"):
+            config.pluginmanager.register(Notes())
 """
 
 # Everything that can write does, from the rollout's task, from a child of it and from threads.

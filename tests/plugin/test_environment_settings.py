@@ -86,7 +86,7 @@ class TestExtraEnvKwargs:
         assert result.ret == 1
         result.stdout.fnmatch_lines(
             [
-                "*bench.toml:4: environment 'picky' refuses {'level': 3}*ValueError: no level 3",
+                "*bench.toml:6: environment 'picky' refuses {'level': 3}*ValueError: no level 3",
                 '*raise ValueError(f"no level {level}")*',
             ]
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -178,12 +179,60 @@ def test_environment_that_does_not_import(project: Project, url: str) -> None:
     result.stdout.fnmatch_lines(["*'sums'*No module named 'no_such_module_anywhere'*"])
 
 
+@pytest.mark.workers
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("def load_environment(\n", "*env.py): SyntaxError: *"),
+        ("import nowhere_to_be_found\ndef load_environment(): ...\n", "*ModuleNotFoundError: *"),
+        ("def load_environment():\n    return 3\n", "*returned int, not an Environment*"),
+        (
+            "import verifiers\ndef load_enviroment(): ...\n",
+            "defines load_enviroment(); an environment is made by load_environment() (environments/env.py:2)",
+        ),
+    ],
+    ids=["syntax", "import", "returned", "misnamed"],
+)
+def test_environment_file_that_cannot_be_used_is_one_error(
+    project: Project, source: str, told: str
+) -> None:
+    project.environment("env", source)
+    result = project.run("environments/env.py", "--evals-provider=local")
+    assert result.ret == 1
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"ERROR environments/env.py* - {told}"])
+
+
+def test_without_a_key_an_environment_file_is_one_error_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PRIME_API_KEY", raising=False)
+    project.environment("env", "import nowhere_to_be_found\ndef load_environment(): ...\n")
+    result = project.run("environments/env.py")
+    assert result.ret == 1
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["PRIME_API_KEY is not set*"])
+
+
+def test_a_test_file_stays_one(project: Project) -> None:
+    tests = "import pytest_evals\n\ndef load_enviroment(): ...\n\ndef test_it():\n    pass\n"
+    project.environment("env", tests)
+    result = project.run("environments/env.py")
+    assert result.ret == 0
+    result.assert_outcomes(passed=1)
+    project.environment("env", "import nowhere_to_be_found\n" + tests)
+    result = project.run("environments/env.py")
+    assert result.ret == 2
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["ImportError while importing test module*"])
+
+
 def test_environment_that_is_not_there(project: Project, url: str) -> None:
     project.evals('[[eval]]\nenv_id = "nowhere"', url=url)
     result = project.run("bench.toml")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        ["ERROR bench.toml::nowhere - *bench.toml:4: environment 'nowhere' was not found*"]
+        ["ERROR bench.toml::nowhere - environment 'nowhere' was not found* (bench.toml:5)"]
     )
 
 
@@ -260,7 +309,9 @@ def test_only_the_first_of_equal_errors_has_a_traceback(project: Project, url: s
     project.evals('[[eval]]\nenv_id = "faulty"\nrollouts_per_example = 3', url=url)
     output = project.run("bench.toml").stdout.str()
     assert output.count("return completion.no_such_attribute") == 1
-    assert output.count("as in bench.toml::faulty::0-r") == 2
+    short = "\nbroken like 0-r0: AttributeError: 'list' object has no attribute 'no_such_attribute'"
+    assert output.count(f"{short} at environments/faulty.py:5\n") == 2
+    assert output.count("assistant:") == 1  # and a transcript
     assert "pytest_evals/rubrics" not in output
 
 
@@ -293,10 +344,65 @@ def test_gate_on_a_metric_that_does_not_exist_costs_nothing(project: Project) ->
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "ERROR bench.toml::sums - *bench.toml:4: gate 'corect >= 0.5': the rubric of 'sums' has"
-            " no metric 'corect' (did you mean 'correct'?); it has correct, num_turns"
+            "ERROR bench.toml::sums - gate 'corect >= 0.5': the rubric of 'sums' has no metric"
+            " 'corect' (did you mean 'correct'?); it has correct, num_turns (bench.toml:6)"
         ]
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('gates = [\n"reward >= 0",\n"corect >= 0",\n]', "gate 'corect >= 0': * (bench.toml:5)"),
+        ("env_args = {\nexampels = 3 }", "*no argument 'exampels'* (bench.toml:4)"),
+        ('\nprovider = "opnai"', "*'opnai'*did you mean 'openai'* (bench.toml:4)"),
+        ('\nendpoint_id = "nowhere"', "endpoint_id 'nowhere'* (bench.toml:4)"),
+    ],
+    ids=["gate", "argument", "provider", "endpoint"],
+)
+def test_an_error_names_the_line_of_its_key(project: Project, text: str, told: str) -> None:
+    project.evals(ONE_EVAL + text)
+    arguments = [] if "provider" in text or "endpoint" in text else ["--evals-provider=local"]
+    result = project.run("bench.toml", *arguments)
+    assert result.ret == 1
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"ERROR bench.toml::sums - {told}"])
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"), [("datasets", "datasets"), ("math_verify", "math")], ids=str
+)
+@pytest.mark.parametrize("where", ["module", "function"])
+def test_a_package_of_an_extra_that_is_missing(
+    project: Project, monkeypatch: pytest.MonkeyPatch, module: str, extra: str, where: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    missing = f"import {module}\n"
+    body = "    return 1\n" if where == "module" else f"    {missing}"
+    head = missing if where == "module" else ""
+    project.environment("env", f"{head}def load_environment():\n{body}")
+    result = project.run("environments/env.py", "--evals-provider=local")
+    assert result.ret == 1
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"ERROR *; pip install 'pytest-rollouts[[]{extra}]'"])
+
+
+def test_a_model_that_may_be_a_mistyped_alias(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PRIME_API_KEY", raising=False)
+    result = project.run("environments/sums.py", "--evals-model=demo-smal")
+    result.stdout.fnmatch_lines(["model 'demo-smal' is taken for a model id: there are no *"])
+    folder = project.path / "configs"
+    folder.mkdir()
+    (folder / "endpoints.toml").write_text(
+        '[[endpoint]]\nendpoint_id = "demo-small"\nmodel = "m"\nurl = "http://127.0.0.1:9/v1"\n'
+    )
+    result = project.run("environments/sums.py", "--evals-model=demo-smal")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*is not in *endpoints.toml (did you mean 'demo-small'?)"])
+    result = project.run("environments/sums.py")
+    assert "taken for a model id" not in result.stdout.str()
 
 
 def test_gate_on_a_metric_that_a_hook_does_not_know(project: Project, url: str) -> None:
@@ -402,3 +508,12 @@ def test_hostile_text_reaches_the_terminal_visibly(project: Project, url: str) -
     output = project.run("bench.toml", "-rA", "--color=no").stdout.str()
     assert "\x1b" not in output
     assert r"\x1b[2J\x07" in output
+
+
+def test_the_summary_begins_with_the_cause(project: Project, url: str) -> None:
+    project.evals('[[eval]]\nenv_id = "sums"\nnum_exmples = 3\n', url=url)
+    result = project.run("bench.toml")
+    cause = "unknown key 'num_exmples'; did you mean 'num_examples'?"
+    result.stdout.fnmatch_lines(
+        [f"{project.path}/bench.toml:6: {cause}", f"ERROR bench.toml - {cause} (bench.toml:6)"]
+    )

@@ -50,6 +50,25 @@ def test_evals_option_collects_eval_files_in_named_folders(project: Project, url
     assert "pyproject" not in result.stdout.str()
 
 
+@pytest.mark.workers
+def test_evals_option_that_finds_no_eval_file_says_what_else_there_is(project: Project) -> None:
+    (project.path / "environments" / "notes.toml").write_text("[tool]\n")
+    result = project.run("environments", "--evals")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(
+        ["evals: --evals found no eval file * in environments; *: pytest environments/sums.py"]
+    )
+
+
+def test_an_eval_that_is_deselected_was_found(project: Project, url: str) -> None:
+    folder = project.path / "suite"
+    folder.mkdir()
+    project.evals('[[eval]]\nenv_id = "sums"', url=url, name="suite/bench.toml")
+    result = project.run("suite", "--evals", "-m", "nothing")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert "found no eval file" not in result.stdout.str()
+
+
 def test_ini_patterns_collect_eval_files_in_named_folders(project: Project, url: str) -> None:
     (project.path / "benches").mkdir()
     project.evals('[[eval]]\nenv_id = "sums"', url=url, name="benches/one.evals.toml")
@@ -193,7 +212,8 @@ class Spy:
         allowed = ("pytest_evals", "pytest_evals.plugin", "pytest_evals.plugin.hookspecs",
                    "pytest_evals.plugin.options", "pytest_evals.plugin.garbage",
                    "pytest_evals.errors", "pytest_evals.parsers", "pytest_evals.environments",
-                   "pytest_evals.environments.location")
+                   "pytest_evals.environments.location",
+                   "pytest_evals.environments.source")
         heavy = {"openai", "pydantic", "aiohttp", "httpx2", "datasets", "tomli", "asyncio"}
         ours = [name for name in sys.modules if name.startswith("pytest_evals")]
         print("EXTRA", sorted(set(ours) - set(allowed)), sorted(heavy & set(sys.modules)))

@@ -166,14 +166,29 @@ class TestBreakpoint:
         say(child, "c", "1 passed")
         assert finish(child)[1] == 0
 
-    def test_quitting_ends_the_session_although_tools_may_raise(self, debugged: Project) -> None:
-        write(debugged, TOOL)
+    @pytest.mark.parametrize("source", [TOOL, HOOK], ids=["tool", "hook"])
+    def test_quitting_leaves_the_rollout_as_if_never_run(
+        self, debugged: Project, source: str
+    ) -> None:
+        write(debugged, source)
         child = spawn(debugged, "--evals-sequential")
-        say(child, "q", "NOT JUDGED")
+        say(child, "q", r"stopped after 0 of \d rollouts had reported")
         child.expect("Quitting debugger")
         output, code = finish(child)
         assert code == 2
         assert "(Pdb)" not in output
+        assert not list(debugged.path.glob("outputs/evals/*/*/results.jsonl"))
+
+    def test_quitting_in_a_reward_function_keeps_what_the_model_said(
+        self, debugged: Project
+    ) -> None:
+        write(debugged, REWARD)
+        child = spawn(debugged, "--evals-sequential")
+        say(child, "c", r"correct\(\)")
+        say(child, "q", r"1 of 2 rollouts scored: 1 without a result")
+        child.expect("NOT JUDGED.*: stopped after 1 of 2 rollouts had reported")
+        assert finish(child)[1] == 2
+        assert [row["state"] for row in debugged.rows()] == ["scored", "generated"]
 
     def test_the_end_of_input_ends_the_session_too(self, debugged: Project) -> None:
         write(debugged, REWARD)
@@ -182,6 +197,7 @@ class TestBreakpoint:
         child.sendeof()
         child.expect("Quitting debugger")
         assert finish(child)[1] == 2
+        assert [row["state"] for row in debugged.rows()] == ["generated"]
 
     def test_ctrl_c_at_the_prompt_is_the_debuggers(self, debugged: Project) -> None:
         write(debugged, REWARD, "num_examples = 1")
@@ -242,9 +258,60 @@ class TestPostMortem:
         child.expect("entering PDB")
         child.expect(r"env\.py\(6\)broken\(\)")
         say(child, "p local", "'found me'")
-        say(child, "c", "entering PDB")  # the gate
-        say(child, "c", "1 failed, 1 error")
+        say(child, "c", "gate-error_rate: no prompt: a gate judges figures")
+        child.expect("1 failed, 1 error")
+        output, code = finish(child)
+        assert code == 1
+        assert "(Pdb)" not in output
+
+    def test_opens_where_the_environment_asked_what_failed(self, debugged: Project) -> None:
+        write(
+            debugged,
+            """
+            import pytest_evals as vf
+
+            async def judged(prompt, completion, answer, state, judge):
+                local = "found me"
+                await judge(prompt, completion, answer, state)
+
+            def load_environment():
+                from openai import AsyncOpenAI
+
+                client = AsyncOpenAI(base_url="http://127.0.0.1:9/v1", api_key="x", max_retries=0)
+                rubric = vf.JudgeRubric(judge_client=client, judge_model="judge")
+                rubric.add_reward_func(judged)
+                return vf.SingleTurnEnv(dataset=[{"question": "q", "answer": "a"}], rubric=rubric)
+            """,
+        )
+        child = spawn(debugged, "--pdb")
+        child.expect(r"env\.py\(6\)judged\(\)")
+        say(child, "p local", "'found me'")
+        say(child, "q", "Quitting debugger")
+        assert finish(child)[1] == 2
+
+    def test_asks_nothing_where_no_code_of_the_user_ran(
+        self, project: Project, impatient: None
+    ) -> None:
+        write(project, REWARD, "num_examples = 1")
+        result = project.run("bench.toml", "--pdb")
+        assert result.ret == 1
+        result.stdout.fnmatch_lines(["evals: bench.toml::env::0-r0: no prompt: no code of yours*"])
+        result.stdout.fnmatch_lines(["evals: bench.toml::env::gate-error_rate: no prompt: a gate*"])
+        assert "entering PDB" not in result.stdout.str()
+
+    def test_opens_in_an_environment_that_does_not_load(self, debugged: Project) -> None:
+        write(debugged, "def load_environment():\n    local = 'found me'\n    return 1 / 0\n")
+        child = spawn(debugged, "--pdb")
+        child.expect(r"env\.py\(3\)load_environment\(\)")
+        say(child, "p local", "'found me'")
+        say(child, "c", "1 error")
         assert finish(child)[1] == 1
+
+    def test_asks_nothing_about_a_mistake_in_a_file(self, debugged: Project) -> None:
+        write(debugged, REWARD, "num_exampels = 1")
+        result = debugged.run("bench.toml", "--pdb")
+        assert result.ret == 1
+        result.stdout.fnmatch_lines(["evals: bench.toml: no prompt: no code of yours*"])
 
     def test_opens_in_a_hook(self, debugged: Project) -> None:
         write(debugged, HOOK.replace("breakpoint()", "raise LookupError(reply)"))
@@ -253,6 +320,44 @@ class TestPostMortem:
         say(child, "p reply", "'go on'")
         say(child, "q", "Quitting debugger")
         assert finish(child)[1] == 2
+
+
+class TestTrace:
+    def test_stops_in_the_first_function_of_each_rollout(self, debugged: Project) -> None:
+        write(debugged, REWARD.replace("breakpoint()", "pass"))
+        child = spawn(debugged, "--trace")
+        child.expect(r"env\.py\(5\)correct\(\)")
+        say(child, "p answer", "'a0'")
+        say(child, "c", r"env\.py\(5\)correct\(\)")
+        say(child, "p answer", "'a1'")
+        say(child, "c", "3 passed")
+        assert finish(child)[1] == 0
+
+    @pytest.mark.parametrize(
+        ("source", "place"),
+        [(HOOK, r"env\.py\(6\)env_response"), (BROKEN, r"env\.py\(5\)broken")],
+        ids=["hook", "async-reward"],
+    )
+    def test_stops_in_coroutines(self, debugged: Project, source: str, place: str) -> None:
+        write(debugged, source.replace("breakpoint()", "pass"))
+        child = spawn(debugged, "--trace")
+        child.expect(place)
+        say(child, "q", "Quitting debugger")
+        assert finish(child)[1] == 2
+
+    def test_runs_on_where_no_function_is_the_users(self, debugged: Project) -> None:
+        write(
+            debugged,
+            """
+            import pytest_evals as vf
+
+            def load_environment():
+                return vf.SingleTurnEnv(dataset=[{"question": "q0"}], rubric=vf.Rubric())
+            """,
+        )
+        result = debugged.run("bench.toml", "--trace")
+        assert result.ret == 0
+        assert "PDB" not in result.stdout.str()
 
 
 def test_ctrl_c_ends_a_rollout_that_waits(debugged: Project) -> None:
@@ -367,11 +472,10 @@ class TestWithoutADebugger:
         assert result.ret == 1
         result.stdout.fnmatch_lines(["*group is incomplete: 2 of 3*"])
 
-    def test_trace_implies_it_and_x_stops_it(self, debugged: Project) -> None:
+    def test_x_stops_it(self, debugged: Project) -> None:
         write(debugged, BROKEN.replace('"q0"}]', '"q0"}, {"question": "q1"}]'))
-        result = debugged.run("bench.toml", "--trace", "-x")
+        result = debugged.run("bench.toml", "--evals-sequential", "-x")
         assert result.ret == 1
-        result.stdout.fnmatch_lines(["evals: *one at a time*"])
         result.assert_outcomes(errors=1)
         assert len(debugged.rows()) == 1
 
