@@ -144,7 +144,7 @@ class RolloutsAhead:
     def submit(self, items: list[RolloutItem]) -> None:
         """Start the rollouts of `items`; those of one group must come in one call."""
         assert self.engine is not None
-        jobs = [item.run.job(item.example, item.rollout) for item in items]
+        jobs = [item.run.job(item.example, item.rollout, item.stored) for item in items]
         for item, job in zip(items, jobs, strict=True):
             self._awaited[job.run, job.key] = item
         self.engine.submit(jobs)

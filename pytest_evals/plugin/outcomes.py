@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import pytest
 
 from ..engine.groups import is_scored_by_group
 from ..engine.rollouts import RolloutResult
-from ..errors import ModelError, RewardError
+from ..errors import ModelError, RewardError, one_line
 from ..gates.verdicts import Verdict
 from ..reports.transcript import transcript
 from ..visible import clipped, visible
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from .owned_run import OwnedRun
 
 
+_PLACE_FIRST = re.compile(r"(?P<place>/[^:]*(?::\d+)?): (?P<cause>.+)")
 # Of one failure: the rest of a text this long is in the rows.
 _LONGEST_TEXT = 20_000
+# Of one that says no more than an earlier one.
+_SHORT_TEXT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +44,14 @@ class _Crash:
 class ShortText:
     """The text of a failed report that needs no traceback: its first line is the message.
 
-    pytest prints any object with `toterminal`, and takes the short summary and the JUnit message
-    from `reprcrash`.
+    The message has the cause first, then the place: the short summary cuts it at the width of the
+    terminal. pytest prints any object with `toterminal`, and takes the short summary and the JUnit
+    message from `reprcrash`.
     """
 
     def __init__(self, text: str, path: Path, line: int) -> None:
         self.text = text
-        self.reprcrash = _Crash(str(path), line, text.partition("\n")[0])
+        self.reprcrash = _Crash(str(path), line, _cause_first(text.partition("\n")[0]))
 
     def __str__(self) -> str:
         return self.text
@@ -62,6 +67,14 @@ class ShortText:
         """Write the text to a terminal writer."""
         for line in self.text.splitlines():
             tw.line(line)
+
+
+def _cause_first(message: str) -> str:
+    """Return `/where/pytest/runs/bench.toml:3: cause` as `cause (bench.toml:3)`."""
+    found = _PLACE_FIRST.match(message)
+    if found is None:
+        return message
+    return f"{found['cause']} ({found['place'].removeprefix(f'{Path.cwd()}/')})"
 
 
 def short_text(text: str, run: OwnedRun) -> Any:
@@ -97,7 +110,7 @@ def check_measured(item: RolloutItem, result: RolloutResult) -> None:
     place = (result.error.__cause__ or result.error).__traceback__
     if result.outcome == "broken":
         raise EvalFailedError(_broken(item, result)).with_traceback(place)
-    text = f"unmeasured: {_described(result)}"
+    text = _unmeasured(item, result)
     item.run.first_unmeasured = item.run.first_unmeasured or clean(item, f"{item.name}: {text}")
     if result.cause is not None:
         pytest.skip(f"not measured for the same reason as {result.cause}")
@@ -130,6 +143,16 @@ def check_gate(item: GateItem, verdict: Verdict | None) -> None:
         raise EvalFailedError(f"INCONCLUSIVE: {verdict.line}")
 
 
+def _unmeasured(item: RolloutItem, result: RolloutResult) -> str:
+    """The text of an unmeasured rollout: short where its eval has met the same before."""
+    text = _described(result)
+    known = None if result.cause is not None else item.run.failed_before(text, item.name)
+    if known is None:
+        return f"unmeasured: {text}"
+    item.is_repeat = True
+    return f"unmeasured like {known}: {clipped(text, _SHORT_TEXT)}"
+
+
 def _described(result: RolloutResult) -> str:
     error = result.error
     text = f"{type(error).__name__}: {error}"
@@ -147,21 +170,30 @@ def _broken(item: RolloutItem, result: RolloutResult) -> str:
     text = f"broken: {_described(result)}"
     if result.cause is not None:
         return clean(item, f"{text}\nthe same error as {result.cause}")
-    if isinstance(error, RewardError) and error.__cause__ is None:
-        return clean(item, text)  # it names the function and what it returned
     at_fault = error.__cause__ or error
     path, line = tracebacks.place_of(at_fault)
-    if not path:
+    if not path or (isinstance(error, RewardError) and error.__cause__ is None):
+        # It names the function and what it returned, or nothing more is known.
+        known, short = item.run.failed_before(text, item.name), _described(result)
+    else:
+        place = f"{relative(path, item.config)}:{line}"
+        known = item.run.failed_before(f"{type(at_fault).__name__} {path}:{line}", item.name)
+        short = f"{one_line(at_fault)} at {place}"
+        text += f"\n\n{tracebacks.of_user_code(at_fault)}" if known is None else ""
+    if known is None:
         return clean(item, text)
-    known = item.run.broken_before(f"{type(at_fault).__name__} {path}:{line}", item.name)
-    if known is not None:
-        return clean(item, f"{text}\nat {path}:{line}, as in {item.run.nodeid}::{known}")
-    return clean(item, f"{text}\n\n{tracebacks.of_user_code(at_fault)}")
+    item.is_repeat = True
+    return clean(item, f"broken like {known}: {short}")
 
 
 def clean(item: EvalItem, text: str) -> str:
     """Return a text of the user's code or a server as it may be shown: masked, all visible."""
     return clipped(visible(item.run.mask(text)), _LONGEST_TEXT)
+
+
+def relative(path: object, config: pytest.Config) -> str:
+    """Return a path as seen from the directory that pytest was called from, if it is below it."""
+    return str(path).removeprefix(f"{config.invocation_params.dir}/")
 
 
 def add_rollout(item: RolloutItem, report: pytest.TestReport) -> None:
@@ -175,7 +207,7 @@ def add_rollout(item: RolloutItem, report: pytest.TestReport) -> None:
     report.duration = max(0.0, result.stop - result.start)
     vars(report)["evals_reward"] = result.reward
     vars(report)["evals_state"] = result.outcome
-    if result.completion and (report.failed or shows_passed(item.config)):
+    if result.completion and ((report.failed and not item.is_repeat) or shows_passed(item.config)):
         text = transcript(result.prompt, result.completion, item.run.mask)
         report.sections.append((f"rollout {item.name}", text))
 

@@ -23,6 +23,7 @@ from ..stats.measurements import Measurements, Plan
 from ..store.reading import read_rows
 from ..store.run_folder import RunFolder
 from ..visible import visible
+from .functions.failures import Failures
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class OwnedRun:
         red_items: names of the items that failed or ended in an error.
         first_unmeasured: the first unmeasured rollout and why it is.
         slow_calls: what of the environment blocked the event loop.
+        failures: the assertions that failed, of an eval that is a test function.
         warnings: what went wrong and changes no verdict, a line each.
         problem: why what is on disk is not all there was; None as a rule.
         is_complete: its metadata is final, and the hooks have been told.
@@ -96,6 +98,7 @@ class OwnedRun:
         self.first_unmeasured: str | None = None
         self.is_complete = False
         self.slow_calls = SlowCalls()
+        self.failures = Failures()
         self.warnings: list[str] = []
         self.problem: str | None = None
         self.verdicts: dict[str, Verdict] = {}

@@ -19,6 +19,7 @@ from .outcomes import HookRaisedError
 from .owned_run import OwnedRun
 
 if TYPE_CHECKING:
+    from ..engine.oldest import Oldest
     from ..engine.rollouts import RolloutResult
     from .terminal import EvalTerminal
 
@@ -47,6 +48,11 @@ class EvalOwner:
     @property
     def in_flight(self) -> int | None:
         """Rollouts in flight now; None while none was started."""
+        return None
+
+    @property
+    def oldest(self) -> Oldest | None:
+        """The rollout in flight that began first; None where that is not known here."""
         return None
 
     @property

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from ..engine.oldest import Oldest
+
 # Redrawing costs two writes; a person reads no faster.
 _REDRAW_SECONDS = 0.1
 _LINE_SECONDS = 15.0
+# A rollout in flight for this long is named: it may hang.
+_OLD_SECONDS = 30.0
 
 # Index (scrolls at the bottom of the screen), up, save the cursor, down, to the left, erase line.
 _BELOW = "\x1bD\x1b[A\x1b7\x1b[B\r\x1b[2K"
@@ -29,9 +34,10 @@ class Progress:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._is_live = bool(
-            getattr(config.pluginmanager.getplugin("terminalreporter"), "isatty", False)
-        )
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        # What rollouts print with -s comes at any time, from any thread: into the live line.
+        is_captured = config.getoption("capture", "no") not in ("no", "tee-sys")
+        self._is_live = is_captured and bool(getattr(reporter, "isatty", False))
         self._is_quiet = config.get_verbosity() < 0
         self._is_shown = False
         self._line = ""
@@ -53,26 +59,35 @@ class Progress:
             self._scored += 1
             self._rewards += reward
 
-    def text(self, in_flight: int) -> str:
-        """Return the line: done, in flight, mean reward, errors, time left."""
+    def text(self, in_flight: int, oldest: Oldest | None = None) -> str:
+        """Return the line: done, in flight, what hangs, mean reward, errors, time."""
         parts = [f"{self.done}/{self.planned} done", f"{in_flight} in flight"]
+        if oldest is not None and oldest.seconds >= _OLD_SECONDS:
+            name = "::".join(oldest.name.split("::")[-2:])
+            parts.append(f"oldest {name} {oldest.phase} {_clock(oldest.seconds)}")
         if self._scored:
             parts.append(f"mean reward {self._rewards / self._scored:.3f}")
         parts.append(f"{self.errors} {'error' if self.errors == 1 else 'errors'}")
+        elapsed = time.monotonic() - self._begun
+        parts.append(f"{_clock(elapsed)} elapsed")
         if 0 < self.done < self.planned:
-            elapsed = time.monotonic() - self._begun
             left = elapsed / self.done * (self.planned - self.done)
             parts.append(f"{_clock(left)} left")
         return ", ".join(parts)
 
-    def draw(self, in_flight: int) -> None:
-        """Show the line, with new figures if it is time for them."""
+    def draw(self, in_flight: int, oldest: Callable[[], Oldest | None] = lambda: None) -> None:
+        """Show the line, with new figures if it is time for them.
+
+        Args:
+            in_flight: rollouts under way.
+            oldest: returns the one that began first.
+        """
         if self._is_quiet or self.done == self.planned:
             return
         now = time.monotonic()
         if now - self._drawn >= (_REDRAW_SECONDS if self._is_live else _LINE_SECONDS):
             self._drawn = now
-            self._line = f"evals: {self.text(in_flight)}"
+            self._line = f"evals: {self.text(in_flight, oldest())}"
             if not self._is_live:
                 self._write_line(self._line)
         if self._is_live and self._line:
@@ -85,7 +100,10 @@ class Progress:
             self._write(_ERASE_BELOW)
 
     def _paint(self, text: str) -> None:
-        width = self._config.get_terminal_writer().fullwidth - 1
+        writer = self._config.get_terminal_writer()
+        if writer.width_of_current_line and not writer.width_of_current_line % writer.fullwidth:
+            return  # moving the cursor would undo the wrap that the next letter relies on
+        width = writer.fullwidth - 1
         self._is_shown = True
         self._write(f"{_BELOW}{text[:width]}{_RESTORE}")
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ..engine.engine import Engine
-from ..engine.rollouts import RolloutResult
+from ..engine.rollouts import RolloutJob, RolloutResult, in_short
+from ..engine.shutdown import LAST_CLEANUP_SECONDS
 from ..errors import one_line
 from . import garbage, itemless, options
 from .ahead import RolloutsAhead
 from .breakpoints import breakpoints_refused
+from .following import Following
 from .nodes import EvalItem, GateItem, RolloutItem
 from .phases import leave_uncaptured
 from .runs import Run
@@ -38,9 +40,13 @@ class RunLoop:
     sequential session they run in order, and each rollout inside its item.
     """
 
+    # Whether a second Ctrl-C ends the wait for cleanup handlers.
+    can_be_hurried = True
+
     def __init__(self, session: EvalSession) -> None:
         self._session = session
         self._signals = StopSignals(wake=lambda: self._rollouts.wake())
+        self._is_hurried = False
         self._is_sequential = options.is_sequential(session.config)
         if self._is_sequential:
             in_turn = RolloutsInTurn(session, self._signals)
@@ -97,11 +103,12 @@ class RunLoop:
             except ResultsError as error:
                 itemless.report_failure(error.run, "results", str(error), session)
                 raise session.Failed("results cannot be kept") from None
-            first = evals[0] if evals else None
+            # Which eval comes first is not known: the rollout that ends first is the first to run.
+            upcoming = Following(evals)
             if functions is not None:
-                functions.run(session, others, first, self._rollouts, self._signals)
-            else:
-                for item, following in itertools.pairwise([*others, first]):
+                functions.run(session, others, upcoming.after, self._rollouts, self._signals)
+            elif others:
+                for item, following in itertools.pairwise([*others, upcoming.after(others[-1])]):
                     assert item is not None
                     _run(session, item, following)
             with self._signals.deferred():
@@ -155,8 +162,9 @@ class RunLoop:
     ) -> None:
         run = item.run
         del pending[run][item]
-        run.reported += 1
-        _run(session, item, _following(item, pending))
+        _run_protocol(item, _following(item, pending))
+        run.reported += 1  # not before: whoever quits the debugger in it leaves it without a report
+        _heed(session)
         if run.is_done:
             self._run_gates(session, run, pending)
 
@@ -195,15 +203,41 @@ class RunLoop:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Cancel what is in flight, complete every run on disk, then let the others report."""
         try:
-            with interrupts_ignored():
-                if self.engine is not None:
-                    self.engine.cancel()
+            with interrupts_ignored(self._hurry if self.can_be_hurried else None):
+                self._cancel()
                 for run in self._session.runs:
                     self._complete(run, session)
                 self._tear_down()
             return (yield)
         finally:
             self.close()
+
+    def _cancel(self) -> None:
+        """Cancel what is in flight, and name what was left to itself."""
+        if self.engine is None:
+            return
+        left = self.engine.cancel(self._tell_waiting)
+        for run in self._session.runs:
+            names = [job.name for job in left if run.was_started and job.run is run.engine_run]
+            if names:
+                until = (
+                    "before Ctrl-C" if self._is_hurried else f"within {LAST_CLEANUP_SECONDS:g} s"
+                )
+                run.warn(
+                    f"cleanup of {in_short(names)} did not end {until}: what it should have"
+                    " released may still be there"
+                )
+
+    def _hurry(self) -> None:
+        if self.engine is not None:
+            self._is_hurried = True
+            self.engine.hurry()
+
+    def _tell_waiting(self, jobs: Sequence[RolloutJob]) -> None:
+        self._session.terminal.tell(
+            f"waiting up to {LAST_CLEANUP_SECONDS:g} s for the cleanup of"
+            f" {in_short([job.name for job in jobs])}; Ctrl-C ends that"
+        )
 
     def _tear_down(self) -> None:
         """Let the environments release what they hold; what goes wrong is only told."""
@@ -229,7 +263,16 @@ class RunLoop:
 
 def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
     """Run one item as pytest's own loop does."""
+    _run_protocol(item, following)
+    _heed(session)
+
+
+def _run_protocol(item: pytest.Item, following: pytest.Item | None) -> None:
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+
+def _heed(session: pytest.Session) -> None:
+    """End the session where an item or a hook asked for it."""
     if session.shouldfail:
         raise session.Failed(session.shouldfail)
     if session.shouldstop:

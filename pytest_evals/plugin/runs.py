@@ -52,7 +52,7 @@ class Run(OwnedRun):
         self.rollouts: list[RolloutItem] = []
         self.gates: list[GateItem] = []
         self._eval_run: EvalRun | None = None
-        self._broken: dict[str, str] = {}
+        self._failures: dict[str, str] = {}
         self._keywords: dict[str, Any] = {}
         self._place: tuple[str, int | None] | None = None
         self.rollout_hooks: Any = None
@@ -88,18 +88,24 @@ class Run(OwnedRun):
             rollout_seed=self.spec.rollout_seed,
         )
 
-    def job(self, example: dict[str, Any], rollout: int) -> RolloutJob:
-        """Return the work of one rollout item."""
-        return RolloutJob(self.engine_run, example, rollout)
-
-    def broken_before(self, error: str, name: str) -> str | None:
-        """Return the rollout that first met this error of the user's code, noting `name` if none.
+    def job(self, example: dict[str, Any], rollout: int, stored: str | None = None) -> RolloutJob:
+        """Return the work of one rollout item.
 
         Args:
-            error: its type and place.
-            name: the rollout that met it now.
+            example: its row of the dataset.
+            rollout: the number of the attempt.
+            stored: the line of its row, where it has only to be scored.
         """
-        first = self._broken.setdefault(error, name)
+        return RolloutJob(self.engine_run, example, rollout, stored)
+
+    def failed_before(self, error: str, name: str) -> str | None:
+        """Return the rollout that first failed in this way, noting `name` if none did.
+
+        Args:
+            error: its text, or the type and place of an error of the user's code.
+            name: the rollout that failed now.
+        """
+        first = self._failures.setdefault(error, name)
         return None if first == name else first
 
     def keywords_of(self, item: EvalItem) -> dict[str, Any]:

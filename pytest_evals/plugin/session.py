@@ -12,6 +12,7 @@ import pytest
 from ..clients.factory import check_client_type
 from ..config.loading import EvalConfig, eval_of_environment, read_eval_file
 from ..config.spec import EvalSpec
+from ..environments.loading import check_name
 from ..environments.location import EnvironmentLocation, environment_defaults
 from ..errors import SetupError, one_line
 from ..visible import visible
@@ -26,6 +27,7 @@ from .sections import Sections
 if TYPE_CHECKING:
     from ..engine.engine import Engine
     from ..engine.loop import LoopHost
+    from ..engine.oldest import Oldest
     from ..engine.rollouts import RolloutResult
     from ..engine.slots import Demand
     from .functions.running import FunctionEvals
@@ -50,7 +52,7 @@ class EvalSession(EvalOwner):
         output: what rollouts print and log.
         runs: the evals that were collected, in order.
         overridden: command-line values that a file overrides, a phrase each.
-        has_collection_errors: whether an eval could not be collected.
+        unusable: files and folders of which an eval could not be collected.
         loop: runs the items.
         functions: the evals that are test functions; None while none was collected.
     """
@@ -67,7 +69,7 @@ class EvalSession(EvalOwner):
         self.output = OutputCapture(config, self.secrets.mask)
         self.runs: list[Run] = []
         self.overridden: list[str] = []
-        self.has_collection_errors = False
+        self.unusable: set[Path] = set()
         self._command_line = options.command_line_settings(config)
         self._ini = options.ini_settings(config)
         self._file_limits: list[int] = []
@@ -78,19 +80,32 @@ class EvalSession(EvalOwner):
         known = config.stash.get(_KEY, None)
         if known is not None:
             return known
+        from . import collection, postmortem, reporting, runloop, terminal
+
         if hasattr(config, "workerinput"):
             from .xdist import worker_session
 
             joined = config.stash[_KEY] = worker_session.join(config)
+            config.pluginmanager.register(collection)
             return joined
-        from . import reporting, runloop, terminal
 
         session = config.stash[_KEY] = cls(config)
         session.loop = runloop.RunLoop(session)
         session.terminal = terminal.EvalTerminal(session)
-        for plugin in (reporting, session.loop, session.terminal, Sections(config)):
+        for plugin in (collection, reporting, session.loop, session.terminal, Sections(config)):
             config.pluginmanager.register(plugin)
+        postmortem.PostMortem.stand_in(config)
         return session
+
+    @classmethod
+    def is_made(cls, config: pytest.Config) -> bool:
+        """Whether an eval was collected in this process, or was to be."""
+        return _KEY in config.stash
+
+    @property
+    def has_collection_errors(self) -> bool:
+        """Whether an eval could not be collected."""
+        return bool(self.unusable)
 
     @property
     def is_dry(self) -> bool:
@@ -107,6 +122,12 @@ class EvalSession(EvalOwner):
         """Rollouts in flight now; None while none was started."""
         engine = self.loop.engine
         return None if engine is None else engine.in_flight
+
+    @property
+    def oldest(self) -> Oldest | None:
+        """The rollout in flight that began first; None while there is none."""
+        engine = self.loop.engine
+        return None if engine is None else engine.oldest
 
     def make_host(self) -> LoopHost | None:
         """Return what runs the engine's loop; None for the engine's own."""
@@ -167,9 +188,11 @@ class EvalSession(EvalOwner):
         """Return the one eval of an environment that was named by its path.
 
         Raises:
-            SetupError: a setting of the command line or the ini file cannot be used.
+            SetupError: a setting of the command line or the ini file cannot be used, or what makes
+                the environment has another name.
         """
         self.environments.name(path, location)
+        check_name(location)
         return self._noted(
             eval_of_environment(
                 env_id,
@@ -255,7 +278,7 @@ class EvalSession(EvalOwner):
         try:
             yield
         except SetupError as error:
-            self.has_collection_errors = True
+            self.unusable.add(node.path)
             text = str(error)
             spec = getattr(node, "spec", None)
             if (
@@ -263,14 +286,14 @@ class EvalSession(EvalOwner):
                 and not self.environments.is_named(spec.path)
                 and str(spec.path) not in text
             ):
-                text = f"{spec.path}:{spec.line}: {text}"
+                text = f"{spec.path}:{spec.line_of(*error.keys)}: {text}"
             if error.__cause__ is not None and not isinstance(error.__cause__, SetupError):
                 text += "\n\n" + tracebacks.of_user_code(error.__cause__)
             raise node.CollectError(visible(self.secrets.mask(text))) from None
         except (node.CollectError, pytest.UsageError, pytest.exit.Exception):
             raise
         except Exception as error:  # of a hook, or of an environment's own code
-            self.has_collection_errors = True
+            self.unusable.add(node.path)
             text = f"{one_line(error)}\n\n{tracebacks.of_user_code(error)}"
             raise node.CollectError(visible(self.secrets.mask(text))) from None
 

@@ -106,12 +106,22 @@ class StopSignals:
 
 
 @contextlib.contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Let a second Ctrl-C not tear up what the first one brings to an end within seconds."""
+def interrupts_ignored(then: Callable[[], None] | None = None) -> Iterator[None]:
+    """Let a second Ctrl-C not tear up what the first one brings to an end within seconds.
+
+    Args:
+        then: called instead, for one that is not the second half of a double stroke.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    begun = time.monotonic()
+
+    def arrived(number: int, frame: FrameType | None) -> None:
+        if then is not None and time.monotonic() - begun > _PATIENCE_SECONDS:
+            then()
+
+    handler = signal.signal(signal.SIGINT, arrived if then is not None else signal.SIG_IGN)
     try:
         yield
     finally:

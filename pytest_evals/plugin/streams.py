@@ -19,8 +19,9 @@ _NAMES: tuple[Name, ...] = ("stdout", "stderr")
 class DivertedStreams:
     """What rollouts write to the standard streams goes to `keep`, everything else where it went.
 
-    With `--capture=tee-sys` it is shown as it comes as well, and with `-s` only that; secrets are
-    masked there, and nothing else is changed.
+    With `--capture=tee-sys` it is shown as it comes as well, and with `-s` only that. Secrets are
+    masked there, and in everything that is written while pytest captures nothing; nothing else is
+    changed.
 
     Made while pytest captures nothing, that is between two items.
 
@@ -82,6 +83,10 @@ class DivertedStreams:
                 CURRENT_OUTPUT.reset(token)
         return True
 
+    def masked(self, text: str) -> str:
+        """Return a text without secrets."""
+        return self._mask(text)
+
     def name_of(self, stream: Any) -> Name:
         """Return which of the two a stream of pytest's is."""
         return "stderr" if stream is self._stderr_file or stream is sys.stderr else "stdout"
@@ -108,8 +113,9 @@ class _Diverted:
         """Write `text` for whoever writes it."""
         if self._streams.takes(self._name, text):
             return len(text)
-        written: int = self.stream.write(text)
-        return written
+        # Nobody's: as a rule of a teardown or a client that is closed, which know keys too.
+        self.stream.write(self._streams.masked(text))
+        return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write each of the texts."""

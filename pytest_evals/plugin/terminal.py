@@ -11,6 +11,7 @@ from ..reports.table import render
 from ..visible import visible
 from . import options
 from .nodes import EvalItem
+from .outcomes import relative
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class EvalTerminal:
             return self._owner.notices
         rollouts = sum(run.selected for run in runs)
         models = ", ".join(dict.fromkeys(run.facts.model for run in runs))
-        folder = _relative(options.output_dir(config) / "evals", config)
+        folder = relative(options.output_dir(config) / "evals", config)
         return [
             f"evals: {_counted(len(runs), 'eval')}, {_counted(rollouts, 'rollout')} of {models},"
             f" {self._owner.flight}; results in {folder}",
@@ -97,7 +98,7 @@ class EvalTerminal:
         """Bring the status line up to date while nothing is reported."""
         in_flight = self._owner.in_flight
         if in_flight is not None:
-            self._progress.draw(in_flight)
+            self._progress.draw(in_flight, lambda: self._owner.oldest)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logstart(self) -> Generator[None, None, None]:
@@ -175,7 +176,7 @@ class EvalTerminal:
             self._tell_results(reporter, run)
 
     def _tell_results(self, reporter: pytest.TerminalReporter, run: OwnedRun) -> None:
-        folder = _relative(run.folder.path, reporter.config)
+        folder = relative(run.folder.path, reporter.config)
         reporter.write_line(f"results of {run.nodeid}: {folder}")
         if run.first_unmeasured is not None and run.tolerates_errors:
             # Its item was only skipped: without this line, nothing would say why.
@@ -198,11 +199,6 @@ class EvalTerminal:
                 yellow=True,
                 bold=True,
             )
-
-
-def _relative(path: object, config: pytest.Config) -> str:
-    base = f"{config.invocation_params.dir}/"
-    return str(path).removeprefix(base)
 
 
 def _counted(count: int, noun: str) -> str:

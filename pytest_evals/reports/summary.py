@@ -35,6 +35,8 @@ class EvalSummary:
         reward_errors: mistakes in reward functions that count as a score of 0.0.
         first_reward_errors: of each function, how many they are and the line of the first.
         tool_errors: of each tool and type of error, how many its calls raised, in words.
+        timeouts: scored rollouts that the environment's own time limit ended, and after how many
+            seconds it did at the earliest; None where it ended none.
         seconds: wall time of the run.
         verdict: of all gates together.
         gated: whether a gate reads the reward (`reward`, `pass@k`, `pass^k`).
@@ -64,6 +66,7 @@ class EvalSummary:
     verdicts: tuple[Verdict, ...]
     first_reward_errors: tuple[tuple[int, str], ...] = ()
     tool_errors: tuple[str, ...] = ()
+    timeouts: tuple[int, float] | None = None
 
     @property
     def planned(self) -> int:
@@ -115,6 +118,7 @@ def summarise(
         verdicts=tuple(verdicts),
         first_reward_errors=_first_reward_errors(measurements),
         tool_errors=tuple(_tool_errors(measurements)),
+        timeouts=_timeouts(measurements),
     )
 
 
@@ -142,6 +146,15 @@ def _tool_errors(measurements: Measurements) -> Iterator[str]:
     for (tool, kind), count in errors.most_common():
         noun = "call" if calls[tool] == 1 else "calls"
         yield f"tool {tool} raised {kind} in {count} of {calls[tool]} {noun}"
+
+
+def _timeouts(measurements: Measurements) -> tuple[int, float] | None:
+    ended = [
+        seconds or 0.0
+        for seconds, timed_out in zip(measurements.seconds, measurements.timed_out, strict=True)
+        if timed_out
+    ]
+    return (len(ended), min(ended)) if ended else None
 
 
 def _metric_means(measurements: Measurements) -> dict[str, float]:

@@ -143,6 +143,10 @@ def _details(summary: EvalSummary, moved: Sequence[str], width: int) -> Iterator
         kinds = ", ".join(f"{count} {kind}" for kind, count in not_scored.items() if count)
         note = f"{summary.scored} of {summary.planned} rollouts scored: {kinds}"
         yield from _indented(note.split(" "), width)
+    if summary.timeouts is not None:
+        count, seconds = summary.timeouts
+        note = f"timeouts: {count} of {summary.scored} scored rollouts ran out of their"
+        yield from _indented([*note.split(" "), _time(seconds)], width)
     if summary.reward_errors:
         errors = "reward error" if summary.reward_errors == 1 else "reward errors"
         yield Line(f"{_INDENT}{summary.reward_errors} {errors} counted as 0", "detail")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..messages import text_of
@@ -61,16 +61,29 @@ def _blocks(messages: object, role: str, mask: Callable[[str], str]) -> list[str
     if messages is None:
         return []
     if isinstance(messages, list):
-        return [_block(message, mask) for message in messages]
+        tools = dict(_named_calls(messages))
+        return [_block(message, tools, mask) for message in messages]
     return [_titled(role, mask(messages if isinstance(messages, str) else repr(messages)))]
 
 
-def _block(message: object, mask: Callable[[str], str]) -> str:
+def _named_calls(messages: Iterable[object]) -> Iterator[tuple[str, str]]:
+    """Yield the id and the name of each tool call."""
+    for message in messages:
+        calls = message.get("tool_calls") if isinstance(message, Mapping) else None
+        for call in calls if isinstance(calls, list) else ():
+            table = _table_of(call)
+            name = _function_of(table).get("name")
+            if isinstance(table.get("id"), str) and isinstance(name, str):
+                yield table["id"], name
+
+
+def _block(message: object, tools: Mapping[str, str], mask: Callable[[str], str]) -> str:
     if not isinstance(message, Mapping):
         return _titled("message", mask(str(message)))
     role = str(message.get("role", "message"))
     if message.get("tool_call_id"):
-        role = f"{role} {message['tool_call_id']}"
+        called = str(message["tool_call_id"])
+        role = " ".join([role, *([tools[called]] if called in tools else []), called])
     parts = []
     if message.get("reasoning_content"):
         parts.append(f"(reasoning) {message['reasoning_content']}")
@@ -79,7 +92,7 @@ def _block(message: object, mask: Callable[[str], str]) -> str:
     calls = message.get("tool_calls")
     if isinstance(calls, list):
         parts.extend(f"(calls) {_tool_call(call)}" for call in calls)
-    return _titled(role, mask("\n".join(part for part in parts if part)))
+    return _titled(mask(role), mask("\n".join(part for part in parts if part)))
 
 
 def _attachments(content: object) -> list[str]:
@@ -95,17 +108,25 @@ def _attachments(content: object) -> list[str]:
 
 def _tool_call(call: object) -> str:
     """Return `name(arguments)` of a tool call: a table, or JSON text as rows hold it."""
+    table = _table_of(call)
+    if not table:
+        return str(call)
+    function = _function_of(table)
+    return f"{function.get('name')}({function.get('arguments', '')})"
+
+
+def _table_of(call: object) -> Mapping[str, Any]:
     if isinstance(call, str):
         try:
             call = json.loads(call)
         except (ValueError, RecursionError):
-            return str(call)
-    if not isinstance(call, Mapping):
-        return str(call)
-    function: Mapping[str, Any] = call
-    if isinstance(call.get("function"), Mapping):
-        function = call["function"]
-    return f"{function.get('name')}({function.get('arguments', '')})"
+            return {}
+    return call if isinstance(call, Mapping) else {}
+
+
+def _function_of(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = call.get("function")
+    return function if isinstance(function, Mapping) else call
 
 
 def _titled(role: str, text: str) -> str:

@@ -55,6 +55,7 @@ class Measurements:
         seconds: how long the model took to generate.
         turns: the metric `num_turns`, or else the number of assistant messages.
         truncated: 1.0 when the model hit its token limit.
+        timed_out: 1.0 when the environment's own time limit ended it.
         answered: 1.0 when the parsed answer is not empty.
         reward_errors: the lines of mistakes in reward functions that count as a score of 0.0, of
             scored rollouts; each begins with the function's name and a colon.
@@ -74,6 +75,7 @@ class Measurements:
     seconds: Column = field(default_factory=list)
     turns: Column = field(default_factory=list)
     truncated: Column = field(default_factory=list)
+    timed_out: Column = field(default_factory=list)
     answered: Column = field(default_factory=list)
     reward_errors: list[Sequence[str]] = field(default_factory=list)
     tool_runs: list[Mapping[str, Mapping[str, Any]]] = field(default_factory=list)
@@ -150,6 +152,7 @@ class Measurements:
         self.turns[place] = _turns(row)
         if "is_truncated" in row:
             self.truncated[place] = float(bool(row["is_truncated"]))
+        self.timed_out[place] = float(row.get("stop_condition") == "timeout_reached")
         if "prediction" in row:
             self.answered[place] = float(not _is_empty(row["prediction"]))
         lines = row.get("reward_errors")
@@ -179,6 +182,7 @@ class Measurements:
         yield self.seconds
         yield self.turns
         yield self.truncated
+        yield self.timed_out
         yield self.answered
         yield from self.metrics.values()
         yield from self.usage.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -75,6 +76,11 @@ class FunctionProject:
         """Return the metadata of the only run of an eval."""
         content: dict[str, Any] = json.loads((self.folder(name) / "metadata.json").read_text())
         return content
+
+    def forget(self) -> None:
+        """Remove the runs so far, and what the tests wrote into `log`."""
+        shutil.rmtree(self.path / "outputs", ignore_errors=True)
+        (self.path / "log").unlink(missing_ok=True)
 
     def log(self) -> list[str]:
         """Return the lines that the tests wrote into `log`."""

@@ -70,6 +70,48 @@ def test_ctrl_c(own_project: Project) -> None:
     assert own_project.metadata()["complete"] is False
 
 
+# Its cleanup handler ends when the file `go` is there.
+BOXED = """
+    import asyncio, pathlib
+    import pytest_evals as vf
+
+    class Boxed(vf.SingleTurnEnv):
+        @vf.cleanup
+        async def delete_sandbox(self, state):
+            pathlib.Path("entered").touch()
+            while not pathlib.Path("go").exists():
+                await asyncio.sleep(0.01)
+            pathlib.Path("deleted").touch()
+
+    def load_environment():
+        return Boxed(dataset=[{"question": "What is 1 + 1?"}], rubric=vf.Rubric())
+"""
+
+
+@pytest.mark.parametrize("is_hurried", [False, True])
+def test_cleanup_handlers_end_before_the_session(own_project: Project, is_hurried: bool) -> None:
+    own_project.environment("boxed", BOXED)
+    with DemoServer() as server:
+        own_project.evals('[[eval]]\nenv_id = "boxed"\nrollouts_per_example = 1', url=server.url)
+        process = own_project.start("bench.toml")
+        _wait((own_project.path / "entered").exists)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        told = ""
+        while "waiting up to 10 s for the cleanup of bench.toml::boxed::0-r0;" not in told:
+            told = process.stdout.readline()
+            assert told, "the session ended too early"
+        if is_hurried:
+            process.send_signal(signal.SIGINT)
+        else:
+            (own_project.path / "go").touch()
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 2, output
+    assert (own_project.path / "deleted").exists() is not is_hurried
+    line = "cleanup of bench.toml::boxed::0-r0 did not end before Ctrl-C: "
+    assert (line in output) is is_hurried
+
+
 def test_sigterm_ends_like_ctrl_c(own_project: Project) -> None:
     with DemoServer(latency=0.05) as server:
         own_project.evals(MANY, url=server.url)

@@ -84,3 +84,29 @@ def test_a_key_is_masked_in_collection_errors(
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*RuntimeError: *"])
     _assert_clean(project, result)
+
+
+@pytest.mark.parametrize("capture", ["fd", "no"])
+def test_a_key_is_masked_in_what_a_teardown_prints(
+    project: Project, url: str, monkeypatch: pytest.MonkeyPatch, capture: str
+) -> None:
+    monkeypatch.setenv("LEAKY_KEY", KEY)
+    project.environment(
+        "torn",
+        """
+        import os
+        import pytest_evals as vf
+
+        class Torn(vf.SingleTurnEnv):
+            @vf.teardown
+            async def close(self):
+                print("closed", os.environ["LEAKY_KEY"])
+
+        def load_environment():
+            return Torn(dataset=[{"question": "What is 1 + 1?"}], rubric=vf.Rubric())
+        """,
+    )
+    project.evals('[[eval]]\nenv_id = "torn"\napi_key_var = "LEAKY_KEY"', url=url)
+    result = project.run("bench.toml", f"--capture={capture}")
+    assert "closed" in result.stdout.str()
+    assert KEY not in result.stdout.str()

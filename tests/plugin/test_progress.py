@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_evals.engine.oldest import Oldest
 from pytest_evals.plugin import progress as module
 from pytest_evals.plugin.progress import Progress
 
@@ -15,6 +16,7 @@ class Writer:
     """A terminal writer of 60 columns."""
 
     fullwidth = 60
+    width_of_current_line = 0
 
     def __init__(self) -> None:
         self._file = io.StringIO()
@@ -37,14 +39,18 @@ class Reporter:
 class Config:
     """As much of pytest's config as the line needs."""
 
-    def __init__(self, *, isatty: bool, verbose: int = 0) -> None:
+    def __init__(self, *, isatty: bool, verbose: int = 0, capture: str = "fd") -> None:
         self._verbose = verbose
+        self._capture = capture
         self.pluginmanager = self
         self.reporter = Reporter(isatty)
         self.writer = Writer()
 
     def get_verbosity(self) -> int:
         return self._verbose
+
+    def getoption(self, name: str, default: str) -> str:
+        return self._capture
 
     def getplugin(self, name: str) -> Reporter:
         return self.reporter
@@ -78,13 +84,13 @@ def progress_of(config: Config) -> Progress:
 def test_text(clock: Clock) -> None:
     progress = progress_of(Config(isatty=True))
     progress.begin(10)
-    assert progress.text(4) == "0/10 done, 4 in flight, 0 errors"
+    assert progress.text(4) == "0/10 done, 4 in flight, 0 errors, 0 s elapsed"
     progress.count(1.0, is_error=False)
     progress.count(0.5, is_error=False)
     progress.count(None, is_error=True)
     clock.now += 60
     assert progress.text(4) == (
-        "3/10 done, 4 in flight, mean reward 0.750, 1 error, 2 min 20 s left"
+        "3/10 done, 4 in flight, mean reward 0.750, 1 error, 1 min 00 s elapsed, 2 min 20 s left"
     )
 
 
@@ -95,7 +101,7 @@ def test_live_line_is_drawn_below_and_erased(clock: Clock) -> None:
     clock.now += 1
     progress.draw(4)
     drawn = config.writer._file.getvalue()
-    assert "evals: 0/10 done, 4 in flight, 0 errors" in drawn
+    assert "evals: 0/10 done, 4 in flight, 0 errors, 1 s elapsed" in drawn
     assert drawn.endswith("\x1b8")
     progress.erase()
     progress.erase()
@@ -121,7 +127,8 @@ def test_plain_lines_are_rare(clock: Clock) -> None:
     for _ in range(30):
         clock.now += 1
         progress.draw(4)
-    assert config.reporter.lines == ["", "evals: 0/10 done, 4 in flight, 0 errors"] * 2
+    start = "evals: 0/10 done, 4 in flight, 0 errors"
+    assert config.reporter.lines == ["", f"{start}, 15 s elapsed", "", f"{start}, 30 s elapsed"]
     assert config.writer._file.getvalue() == ""
 
 
@@ -143,3 +150,24 @@ def test_nothing_is_drawn_once_all_is_done(clock: Clock) -> None:
     clock.now += 1
     progress.draw(0)
     assert config.writer._file.getvalue() == ""
+
+
+@pytest.mark.parametrize(("age", "is_named"), [(29.9, False), (75.2, True)])
+def test_a_rollout_that_takes_long_is_named(clock: Clock, age: float, is_named: bool) -> None:
+    progress = progress_of(Config(isatty=True))
+    progress.begin(10)
+    text = progress.text(4, Oldest("evals/bench.toml::sums::3-r0", "scoring", age))
+    named = "0/10 done, 4 in flight, oldest sums::3-r0 scoring 1 min 15 s, 0 errors, 0 s elapsed"
+    assert (text == named) is is_named
+
+
+@pytest.mark.parametrize("capture", ["no", "tee-sys"])
+def test_no_live_line_where_rollouts_print(clock: Clock, capture: str) -> None:
+    """What they print would stand in the middle of it."""
+    config = Config(isatty=True, capture=capture)
+    progress = progress_of(config)
+    progress.begin(10)
+    clock.now += 16
+    progress.draw(4)
+    assert config.writer._file.getvalue() == ""
+    assert len(config.reporter.lines) == 2

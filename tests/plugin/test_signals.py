@@ -98,3 +98,13 @@ def test_interrupts_are_ignored_while_a_session_is_completed() -> None:
     with interrupts_ignored():
         _send(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interrupt_after_a_double_stroke_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    with interrupts_ignored(lambda: seen.append(1)):
+        _send(signal.SIGINT)
+        assert seen == []
+        monkeypatch.setattr("pytest_evals.plugin.signals._PATIENCE_SECONDS", 0.0)
+        _send(signal.SIGINT)
+    assert seen == [1]

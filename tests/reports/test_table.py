@@ -256,3 +256,17 @@ def test_the_first_error_of_a_function_and_of_a_tool_is_shown_whoever_wrote_it()
     assert len(shown) == 5
     assert all(len(line) < 400 and "\x1b" not in line for line in shown)
     assert r"  tool a\nb raised E in 2 of 2 calls" in lines
+
+
+def test_rollouts_that_ran_out_of_time_are_counted() -> None:
+    timed_out: dict[str, Any] = {
+        "stop_condition": "timeout_reached",
+        "timing": {"generation": {"duration": 30.02}},
+    }
+    lines = texts([summary([[0, 1], [0, "broken"]], **timed_out)])
+    assert "  timeouts: 3 of 3 scored rollouts ran out of their 30s" in lines
+
+
+def test_other_ends_are_not_out_of_time() -> None:
+    lines = texts([summary([[0, 1]], stop_condition="max_turns_reached")])
+    assert not any("timeouts" in line for line in lines)

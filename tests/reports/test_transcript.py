@@ -34,7 +34,7 @@ def test_messages_stand_under_their_roles() -> None:
         "system:\n  Be brief.\n"
         "user:\n  2 + 2?\n  Think.\n"
         'assistant:\n  (reasoning) easy\n  (calls) add({"a": 2})\n  (calls) sub({})\n'
-        "tool c1:\n  4\n"
+        "tool add c1:\n  4\n"
         "assistant:\n  (empty)"
     )
 
@@ -53,7 +53,7 @@ def test_turns_with_tools_and_images_are_told_in_order() -> None:
     assert transcript([UserMessage(content="What is it?")], completion) == (
         "user:\n  What is it?\n"
         'assistant:\n  (calls) look({"x": 1})\n'
-        "tool c1:\n  a cat\n  (image_url)\n"
+        "tool look c1:\n  a cat\n  (image_url)\n"
         "assistant:\n  A cat.\n"
         "user:\n  And here?\n"
         "assistant:\n  A dog."
@@ -163,3 +163,23 @@ def test_random_messages_never_raise() -> None:
         text = transcript(anything(), anything())
         assert text.encode()
         assert all(line.replace("\t", "").isprintable() for line in text.split("\n"))
+
+
+def test_results_name_their_tool_wherever_it_was_called() -> None:
+    calls = [{"id": "c1", "name": "a\nuser:"}, {"id": "c2", "name": "sub"}, {"id": 3, "name": "x"}]
+    results = [{"role": "tool", "tool_call_id": called, "content": "4"} for called in ("c2", "c1")]
+    lines = transcript([], [{"role": "assistant", "tool_calls": calls}, *results]).split("\n")
+    assert [line for line in lines if not line.startswith("  ")] == [
+        "assistant:",
+        "tool sub c2:",
+        r"tool a\nuser: c1:",
+    ]
+
+
+def test_titles_are_masked() -> None:
+    call = {"id": "c1", "name": "sk-secret"}
+    result = {"role": "tool", "tool_call_id": "c1", "content": "4"}
+    text = transcript(
+        [], [{"role": "assistant", "tool_calls": [call]}, result], lambda t: t.replace("sk", "**")
+    )
+    assert "sk-secret" not in text

@@ -60,7 +60,7 @@ def arranged(items: Iterable[pytest.Item], ahead: set[EvalFunction]) -> list[Str
     return [
         Stretch(list(group), is_ahead=key is not None)
         for key, group in itertools.groupby(
-            [*ordered, *free], lambda item: _warning_filters(item) if item in ahead else None
+            [*ordered, *free], lambda item: warning_filters(item) if item in ahead else None
         )
     ]
 
@@ -79,6 +79,6 @@ def _neighbourhood(item: pytest.Item) -> Hashable:
     return id(item.parent), tuple((name, id(value)) for name, value in wide.items())
 
 
-def _warning_filters(item: pytest.Item) -> tuple[Any, ...]:
+def warning_filters(item: pytest.Item) -> tuple[Any, ...]:
     """The filters that are in force while an item runs: they hold for the whole process."""
     return tuple(mark.args for mark in item.iter_markers("filterwarnings"))

@@ -12,6 +12,7 @@ import pytest
 
 from ...config.spec import EvalSpec
 from ...endpoints.providers import PROVIDERS
+from ...endpoints.secrets import Secrets
 from ...environments.environment import Environment
 from ...errors import SetupError
 from ..runs import Run
@@ -24,11 +25,6 @@ from .running import FunctionEvals
 
 # The parameter that multiplies a function; it may ask for it, for a seed as an example.
 ROLLOUT = "evals_rollout"
-
-NO_WORKERS = (
-    "evals in test functions do not run under xdist yet: leave out -n, or deselect them with"
-    ' -m "not evals". One process keeps hundreds of rollouts in flight'
-)
 
 # Longer values of parameters are cut in the rows.
 _LONGEST_VALUE = 200
@@ -52,9 +48,6 @@ def converted(
     collector: pytest.Collector, nodes: Sequence[pytest.Item | pytest.Collector]
 ) -> list[pytest.Item | pytest.Collector]:
     """Return the nodes of a module or class with evals in the place of the marked functions."""
-    if hasattr(collector.config, "workerinput"):
-        _refuse_workers(collector.config)
-        return list(nodes)
     functions: dict[str, list[pytest.Function]] = {}
     found: list[Any] = []
     for node in nodes:
@@ -83,6 +76,8 @@ def _eval(
     except SetupError as problem:
         located = SetupError(f"{_place(functions[0])}: {problem}")
         return [FunctionGates.from_parent(collector, name=name, run=None, problem=located)]
+    except collector.CollectError:  # this process cannot run evals, and says so again below
+        return [FunctionGates.from_parent(collector, name=name, run=None, problem=None)]
     items: list[pytest.Item | pytest.Collector] = [
         _rollout(collector, function, run, examples[_example_key(function)])
         for function in functions
@@ -178,9 +173,7 @@ def _run(
     session = EvalSession.of(collector.config)
     if session.functions is None:
         session.functions = FunctionEvals(session)
-        # The functions know where their keys are: whatever they print must not show them.
-        for provider in PROVIDERS.values():
-            session.secrets.add(os.environ.get(provider.key_var, ""))
+        hide_keys(session.secrets)
     nodeid = f"{collector.nodeid}::{function.originalname}"
     name = _name(nodeid, {run.spec.name for run in session.runs})
     needs_threads = not inspect.iscoroutinefunction(function.obj)
@@ -203,6 +196,12 @@ def _run(
     session.functions.settings[run] = marking
     session.runs.append(run)
     return run
+
+
+def hide_keys(secrets: Secrets) -> None:
+    """Add every provider's key: functions know where theirs are, and may print them."""
+    for provider in PROVIDERS.values():
+        secrets.add(os.environ.get(provider.key_var, ""))
 
 
 def _spec(function: pytest.Function, name: str, marking: Marking, num_examples: int) -> EvalSpec:
@@ -252,19 +251,3 @@ def _rollout(
     own[CALL] = item.call
     item.own_markers[:] = function.own_markers
     return item
-
-
-class _NoWorkers:
-    """Fails the evals of a worker."""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Say that they do not run there."""
-        if isinstance(item, pytest.Function) and item.get_closest_marker(MARK) is not None:
-            pytest.fail(NO_WORKERS, pytrace=False)
-
-
-def _refuse_workers(config: pytest.Config) -> None:
-    name = "pytest-evals-functions-no-workers"
-    if not config.pluginmanager.has_plugin(name):
-        config.pluginmanager.register(_NoWorkers(), name)

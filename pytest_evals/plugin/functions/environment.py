@@ -39,9 +39,6 @@ class FunctionEnvironment:
         env_id: the function, with dots.
         pass_threshold: a rollout is correct from this reward on.
         concurrency: how many calls may need a thread at once; None when it is a coroutine.
-
-    Attributes:
-        failures: the assertions that failed, each with the names of the rollouts.
     """
 
     def __init__(self, env_id: str, pass_threshold: float, concurrency: int | None) -> None:
@@ -52,7 +49,6 @@ class FunctionEnvironment:
         self.score_rollouts = True
         self.rubric = _OwnRubric()
         self.parser = None
-        self.failures: dict[str, list[str]] = {}
 
     async def rollout(
         self, example: Mapping[str, Any], client: Any, model: str, sampling_args: Any = None

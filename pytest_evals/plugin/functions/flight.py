@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,9 +13,10 @@ from ..nodes import GateItem, RolloutItem
 from ..outcomes import EvalFailedError
 from .items import EvalFunction
 from .setup_ahead import SetupAhead, wide_parameters
-from .turns import count, due_after, run_item
+from .turns import Turns
 
 if TYPE_CHECKING:
+    from ...engine.slots import Limits
     from ..ahead import RolloutsAhead
     from ..runs import Run
     from ..signals import StopSignals
@@ -31,24 +32,33 @@ class Flight:
 
     Args:
         functions: opens the runs.
+        turns: runs an item when its turn has come.
         rollouts: brings what the functions returned.
         signals: what ends the session; noted, and acted on between two items.
-        limit: rollouts that may be set up at once; 0 or less for no limit.
+        limits: returns how many rollouts may be set up at once, one at least.
+        after: returns what runs next when all of these have run.
+
+    Attributes:
+        waiting: by node id of the eval, the rollouts that are not set up yet.
     """
 
     def __init__(
         self,
         functions: FunctionEvals,
         session: pytest.Session,
+        turns: Turns,
         rollouts: RolloutsAhead,
         signals: StopSignals,
-        limit: int,
+        limits: Callable[[], Limits],
+        after: Callable[[pytest.Item], pytest.Item | None],
     ) -> None:
+        self.waiting: Mapping[str, int] = {}
         self._functions = functions
-        self._session = session
+        self._turns = turns
         self._rollouts = rollouts
         self._signals = signals
-        self._limit = limit
+        self._limits = limits
+        self._after = after
         self._ahead = SetupAhead(session)
         self._todo: dict[Run, deque[EvalFunction]] = {}
         self._order: dict[EvalFunction, int] = {}
@@ -56,32 +66,25 @@ class Flight:
         self._grounded: deque[EvalFunction] = deque()  # set up to no avail
         self._due: deque[GateItem] = deque()
         self._latest: EvalFunction | None = None  # its collectors are those that are set up
-        self._after: pytest.Item | None = None
 
-    def run(self, items: Sequence[EvalFunction], after: pytest.Item | None) -> None:
-        """Run the items and the gates that wait for them.
-
-        Args:
-            items: of functions that may run side by side.
-            after: what runs next.
-        """
-        self._after = after
-        self._order = {item: place for place, item in enumerate(items)}
+    def add(self, items: Iterable[EvalFunction]) -> None:
+        """Add rollouts of functions that may run side by side, the last in pytest's order."""
         for item in items:
+            self._order[item] = len(self._order)
             self._todo.setdefault(item.run, deque()).append(item)
+
+    def run(self, items: Sequence[EvalFunction]) -> None:
+        """Run the items and the gates that wait for them."""
+        self.add(items)
         foreign: list[RolloutItem] = []
         try:
-            while not self._is_over:
+            while not self.is_over:
                 self._signals.act()
                 ended = self._ended(foreign)
                 if ended is not None:
-                    self._land(ended)
-                    continue
-                startable = self._startable()
-                if startable is not None:
-                    self._launch(startable)
-                else:
-                    self._land(self._awaited(foreign))
+                    self.land(ended)
+                elif not self.launch():
+                    self.land(self._awaited(foreign))
         except BaseException:
             self.abandon()
             raise
@@ -90,13 +93,17 @@ class Flight:
 
     def _ended(self, foreign: list[RolloutItem]) -> EvalFunction | None:
         """Return an item whose turn it is, if there is one now."""
-        if self._grounded:
-            return self._grounded.popleft()
+        if (grounded := self.take_grounded()) is not None:
+            return grounded
         while (ended := self._rollouts.next_waiting()) is not None:
             if ended in self._live:
                 return ended
             foreign.append(ended)
         return None
+
+    def take_grounded(self) -> EvalFunction | None:
+        """Return an item that was set up to no avail, if there is one: nothing of it can end."""
+        return self._grounded.popleft() if self._grounded else None
 
     def _awaited(self, foreign: list[RolloutItem]) -> EvalFunction:
         """Wait for the next of these items to end."""
@@ -106,13 +113,15 @@ class Flight:
 
     def _startable(self) -> EvalFunction | None:
         """Return the next item, if it can be set up beside those in flight."""
-        if 0 < self._limit <= len(self._live):
+        limits = self._limits()
+        if limits.total is not None and len(self._live) >= max(1, limits.total):
             return None
         flying = Counter(item.run for item in self._live)
         heads = [
             items[0]
             for run, items in self._todo.items()
-            if run.spec.max_concurrent is None or flying[run] < run.spec.max_concurrent
+            if (own := limits.evals.get(run.nodeid, run.spec.max_concurrent)) is None
+            or flying[run] < max(1, own)
         ]
         # In pytest's order, which keeps users of one wide parameter together.
         first = min(heads, key=self._order.__getitem__, default=None)
@@ -127,12 +136,19 @@ class Flight:
                 return False
         return self._ahead.can_leave_for(item)
 
+    def launch(self) -> bool:
+        """Set the next item up and start its rollout, if it can be now; whether it was."""
+        item = self._startable()
+        if item is not None:
+            self._launch(item)
+        return item is not None
+
     def _launch(self, item: EvalFunction) -> None:
-        """Set an item up and start its rollout."""
         queue = self._todo[item.run]
         queue.popleft()
         if not queue:
             del self._todo[item.run]
+        self.waiting = {run.nodeid: len(items) for run, items in self._todo.items()}
         self._live[item] = wide_parameters(item)
         self._latest = item
         item.is_ahead = True
@@ -154,21 +170,30 @@ class Flight:
         item.was_asked = True
         self._rollouts.submit([item])
 
-    def _land(self, item: EvalFunction) -> None:
+    def land(self, item: EvalFunction) -> None:
         """Run pytest's protocol of an item whose rollout has ended, then gates that wait for it."""
         del self._live[item]
         assert item.place is not None
         self._ahead.give_back(item, item.place)
-        due = due_after(item)
-        run_item(self._session, item, self._next([*self._due, *due], item))
-        count(item)
+        due = self._turns.due_after(item)
+        self._turns.run(item, self._next(item, [*self._due, *due]))
+        self._turns.count(item)
         self._due.extend(due)
-        while self._due and (self._is_over or self._ahead.can_leave_for(self._due[0])):
+        while self._due and (self.is_over or self._ahead.can_leave_for(self._due[0])):
             gate = self._due.popleft()
             self._ahead.leave_for(gate)
-            run_item(self._session, gate, self._next(list(self._due)))
+            self._turns.run(gate, self._next(gate, list(self._due)))
 
-    def _next(self, due: list[GateItem], ending: EvalFunction | None = None) -> pytest.Item | None:
+    def can_run_beside(self, item: pytest.Item) -> bool:
+        """Whether an item that is none of these can run now."""
+        return not self._live or self._ahead.can_leave_for(item)
+
+    def run_beside(self, item: pytest.Item) -> None:
+        """Run an item that is none of these."""
+        self._ahead.leave_for(item)
+        self._turns.run(item, self._next(item, []))
+
+    def _next(self, ending: pytest.Item, due: Sequence[GateItem]) -> pytest.Item | None:
         """Return what to name to pytest as the next item: it keeps what that one needs.
 
         While rollouts are in flight that is an item which needs the collectors that are set up.
@@ -177,8 +202,8 @@ class Flight:
             heads = [items[0] for items in self._todo.values()]
             first = min(heads, key=self._order.__getitem__, default=None)
             # A gate needs nothing that is set up, and can wait for it to end.
-            return first or next(iter(due), self._after)
-        if self._latest is ending and ending is not None:
+            return first or next(iter(due), None) or self._after(ending)
+        if self._latest is ending:
             chain = ending.listchain()
             others = [*self._live, *(items[0] for items in self._todo.values())]
             self._latest = max(others, key=lambda other: _shared(chain, other.listchain()))
@@ -190,8 +215,14 @@ class Flight:
             self._ahead.leave_for(item)
 
     @property
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether every item has run."""
         return not self._live and not self._todo
+
+    @property
+    def is_last(self) -> bool:
+        """Whether all items but one have run."""
+        return len(self._live) == 1 and not self._todo
 
     def abandon(self) -> None:
         """Cancel what is in flight, then tear down what was set up for it."""

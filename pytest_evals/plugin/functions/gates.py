@@ -14,8 +14,6 @@ from ..nodes import GateItem
 from ..runs import Run
 from ..session import EvalSession
 
-_FAILURES_SHOWN = 10
-
 
 class FunctionGates(pytest.Collector):
     """The gates of an eval that is a test function; named like it."""
@@ -54,19 +52,5 @@ class FunctionGate(GateItem):
         try:
             super().runtest()
         except outcomes.EvalFailedError as error:
-            failures = self._failures() if is_on_reward(self.gate) else []
+            failures = self.run.failures.lines() if is_on_reward(self.gate) else []
             raise outcomes.EvalFailedError("\n".join([str(error), *failures])) from None
-
-    def _failures(self) -> list[str]:
-        failures = self.run.environment.failures  # type: ignore[attr-defined]
-        lines = []
-        for text, names in list(failures.items())[:_FAILURES_SHOWN]:
-            lines += [f"{_counted(names)}:", *(f"  {line}" for line in text.splitlines())]
-        if len(failures) > _FAILURES_SHOWN:
-            lines.append(f"and {len(failures) - _FAILURES_SHOWN} more assertions")
-        return lines
-
-
-def _counted(names: list[str]) -> str:
-    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{names[0]}{others}"

@@ -35,6 +35,7 @@ class EvalFunction(RolloutItem, pytest.Function):
         was_asked: its rollout was given to the engine, ahead of its turn.
         was_skipped: its setup was skipped, so it is no rollout of the eval.
         refusal: why it cannot run.
+        is_replayed: another process ran it and died: `scored` and `failure` say what came of it.
         error: what its setup raised, so that its function is not called.
     """
 
@@ -48,6 +49,7 @@ class EvalFunction(RolloutItem, pytest.Function):
         self.failure: str | None = None
         self.was_asked = self.was_skipped = False
         self.refusal: str | None = None
+        self.is_replayed = False
         self.error: BaseException | None = None
         self._variables: list[tuple[contextvars.ContextVar[Any], Any]] = []
 
@@ -79,6 +81,9 @@ class EvalFunction(RolloutItem, pytest.Function):
         __tracebackhide__ = True
         functions = EvalSession.of(self.config).functions
         assert functions is not None
+        if self.is_replayed:
+            self._settle()
+            return
         self.failure = self.error = None
         self.context = contextvars.copy_context()
         is_dry = EvalSession.of(self.config).is_dry
@@ -192,8 +197,8 @@ class EvalFunction(RolloutItem, pytest.Function):
         text = outcomes.clean(self, self.failure)
         if report.failed or outcomes.shows_passed(self.config):
             report.sections.append(("failed assertion", text))
-        failures: dict[str, list[str]] = self.run.environment.failures  # type: ignore[attr-defined]
-        failures.setdefault(text, []).append(self.name)
+        vars(report)["evals_failure"] = text
+        self.run.failures.note(text, self.name)
 
 
 class _SetUpHooks:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import inspect
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ...engine.slots import Limits
 from .. import options
 from ..nodes import GateItem
 from ..outcomes import EvalFailedError
@@ -19,7 +20,7 @@ from .async_fixtures import AsyncFixtures
 from .flight import Flight
 from .items import EvalFunction
 from .setup_ahead import why_not
-from .turns import run_in_turn
+from .turns import Turns
 
 if TYPE_CHECKING:
     from ...engine.engine import Engine
@@ -40,6 +41,7 @@ class FunctionEvals:
         settings: what the marks say, by run.
         knows_pytest: whether what `setup_ahead` needs of pytest is there.
         context: context variables as they were before any fixture.
+        flight: the rollouts that are side by side now.
     """
 
     def __init__(self, session: EvalSession) -> None:
@@ -47,7 +49,7 @@ class FunctionEvals:
         self.settings: dict[Run, Marking] = {}
         self.knows_pytest = True
         self.context = contextvars.copy_context()
-        self._flight: Flight | None = None
+        self.flight: Flight | None = None
         self._fixtures = AsyncFixtures(self._engine)
         for plugin in (self, self._fixtures):
             session.config.pluginmanager.register(plugin)
@@ -56,7 +58,7 @@ class FunctionEvals:
         self,
         session: pytest.Session,
         items: Sequence[pytest.Item],
-        following: pytest.Item | None,
+        upcoming: Callable[[pytest.Item], pytest.Item | None],
         rollouts: RolloutsAhead,
         signals: StopSignals,
     ) -> None:
@@ -64,27 +66,30 @@ class FunctionEvals:
 
         Args:
             items: in pytest's order.
-            following: what runs after them.
+            upcoming: returns what to name as the next item after the last of them.
             rollouts: brings the rollouts; has been started.
             signals: noted while rollouts are in flight.
         """
         functions = [item for item in items if isinstance(item, EvalFunction)]
         limit = self._session.max_concurrent
+        limits = Limits(limit if limit > 0 else None)
+        turns = Turns(session)
         self._session.terminal.begin(sum(len(run.rollouts) for run in self._session.runs))
         # Gates run with their rollouts; those that were selected alone have none to wait for.
         lonely = [item for item in items if isinstance(item, GateItem) and not item.run.rollouts]
         others = [item for item in items if not isinstance(item, GateItem)]
-        stretches = arranged(others, self._ahead(functions))
-        firsts = [*(stretch.items[0] for stretch in stretches), *lonely, following]
-        for stretch, after in zip(stretches, firsts[1:], strict=False):
+        stretches = arranged(others, self.ahead(functions))
+        firsts = [*(stretch.items[0] for stretch in stretches), *lonely, None]
+        for stretch, first in zip(stretches, firsts[1:], strict=False):
+            after = upcoming if first is None else _always(first)
             if not stretch.is_ahead:
-                run_in_turn(session, stretch.items, after)
+                turns.run_all(stretch.items, after)
                 continue
-            self._flight = Flight(self, session, rollouts, signals, limit)
-            with _in_force(stretch.items), signals.deferred():
-                self._flight.run(stretch.items, after)  # type: ignore[arg-type]
-            self._flight = None
-        run_in_turn(session, lonely, following)
+            self.flight = Flight(self, session, turns, rollouts, signals, lambda: limits, after)
+            with in_force(stretch.items), signals.deferred():
+                self.flight.run(stretch.items)  # type: ignore[arg-type]
+            self.flight = None
+        turns.run_all(lonely, upcoming)
 
     def open(self, run: Run) -> None:
         """Begin a run, if it has not begun.
@@ -106,7 +111,7 @@ class FunctionEvals:
         assert loop.engine is not None
         return loop.engine
 
-    def _ahead(self, functions: Sequence[EvalFunction]) -> set[EvalFunction]:
+    def ahead(self, functions: Sequence[EvalFunction]) -> set[EvalFunction]:
         """Return the rollouts that may be set up ahead of their turn."""
         if options.is_sequential(self._session.config) or not self.knows_pytest:
             return set()
@@ -132,14 +137,14 @@ class FunctionEvals:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Make room on pytest's stack for an item that another plugin runs again."""
-        if self._flight is not None and isinstance(item, EvalFunction) and not item.is_ahead:
-            self._flight.prepare_for(item)
+        if self.flight is not None and isinstance(item, EvalFunction) and not item.is_ahead:
+            self.flight.prepare_for(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         """Before everything is torn down because the session ends: the rollouts in flight."""
-        if self._flight is not None and (item.session.shouldfail or item.session.shouldstop):
-            self._flight.abandon()
+        if self.flight is not None and (item.session.shouldfail or item.session.shouldstop):
+            self.flight.abandon()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -150,14 +155,20 @@ class FunctionEvals:
         if isinstance(item, EvalFunction):
             if report.when == "setup":
                 item.was_skipped = report.skipped and item.result is None
+                if item.was_skipped:
+                    vars(report)["evals_left_out"] = True
             if not hasattr(report, "evals_kind"):
                 vars(report)["evals_kind"] = item.kind
                 item.complete_report(report)
         return report
 
 
+def _always(item: pytest.Item) -> Callable[[pytest.Item], pytest.Item]:
+    return lambda _: item
+
+
 @contextlib.contextmanager
-def _in_force(items: Sequence[pytest.Item]) -> Iterator[None]:
+def in_force(items: Sequence[pytest.Item]) -> Iterator[None]:
     """Have in force for a whole flight what pytest puts around each item.
 
     That is the filters of warnings, and the hook that explains assertions.

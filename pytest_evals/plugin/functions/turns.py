@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -11,48 +11,54 @@ from ..nodes import GateItem
 from .items import EvalFunction
 
 
-def run_in_turn(
-    session: pytest.Session, items: Sequence[pytest.Item], after: pytest.Item | None
-) -> None:
-    """Run items one after the other, the gates of an eval as soon as its last rollout has run.
+class Turns:
+    """Runs items, and says which gates wait for them no more."""
 
-    Args:
-        after: what runs next.
-    """
-    for item, following in itertools.pairwise([*items, after]):
-        assert item is not None
-        due = due_after(item)
-        run_item(session, item, due[0] if due else following)
-        if isinstance(item, EvalFunction):
-            count(item)
-        for gate, behind in itertools.pairwise([*due, following]):
-            assert gate is not None
-            run_item(session, gate, behind)
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
 
+    def run(self, item: pytest.Item, following: pytest.Item | None) -> None:
+        """Run one item as pytest's own loop does."""
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if self._session.shouldfail:
+            raise self._session.Failed(self._session.shouldfail)
+        if self._session.shouldstop:
+            raise self._session.Interrupted(self._session.shouldstop)
 
-def due_after(item: pytest.Item) -> list[GateItem]:
-    """Return the gates that can be judged once `item` has run."""
-    if not isinstance(item, EvalFunction):
-        return []
-    run = item.run
-    return run.gates if run.reported + 1 == run.selected else []
+    def due_after(self, item: pytest.Item) -> list[GateItem]:
+        """Return the gates that can be judged once `item` has run."""
+        if not isinstance(item, EvalFunction):
+            return []
+        run = item.run
+        return run.gates if run.reported + 1 == run.selected else []
 
+    def count(self, item: EvalFunction) -> None:
+        """Count a rollout that has reported; one skipped in its setup is not of the run."""
+        run = item.run
+        if item.was_skipped:
+            run.selected -= 1
+        else:
+            run.reported += 1
+        if run.is_done:
+            run.finish()
 
-def count(item: EvalFunction) -> None:
-    """Count a rollout that has reported; one that was skipped in its setup is not of the run."""
-    run = item.run
-    if item.was_skipped:
-        run.selected -= 1
-    else:
-        run.reported += 1
-    if run.is_done:
-        run.finish()
+    def run_all(
+        self,
+        items: Sequence[pytest.Item],
+        after: Callable[[pytest.Item], pytest.Item | None],
+    ) -> None:
+        """Run items one after the other, the gates of an eval as soon as its last rollout has run.
 
-
-def run_item(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
-    """Run one item as pytest's own loop does."""
-    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-    if session.shouldfail:
-        raise session.Failed(session.shouldfail)
-    if session.shouldstop:
-        raise session.Interrupted(session.shouldstop)
+        Args:
+            after: returns what runs next when all of these have run.
+        """
+        for item, upcoming in itertools.pairwise([*items, None]):
+            assert item is not None
+            due = self.due_after(item)
+            following = upcoming or after(due[-1] if due else item)
+            self.run(item, due[0] if due else following)
+            if isinstance(item, EvalFunction):
+                self.count(item)
+            for gate, behind in itertools.pairwise([*due, following]):
+                assert gate is not None
+                self.run(gate, behind)

@@ -15,6 +15,7 @@ from .link import KEY, Link
 
 if TYPE_CHECKING:
     from .evals import DistributedEvals
+    from .heard import Heard
     from .lending import Lender
     from .scheduler import EvalScheduling
     from .work import Layout
@@ -37,6 +38,7 @@ class Controller:
         self._wake = surface.on_main_thread(config, self._read)
         self._scheduler: EvalScheduling | None = None
         self._evals: DistributedEvals | None = None
+        self._of_runs: Heard | None = None
         self._ahead: bool | None = None
         self._has_begun = False
         self._has_stopped = False
@@ -60,7 +62,7 @@ class Controller:
     def _read(self) -> None:
         while self._heard:
             node, name, data = self._heard.popleft()
-            handle = getattr(self, f"_heard_{name}", None)
+            handle = getattr(self, f"_heard_{name}", None) or getattr(self._of_runs, name, None)
             if handle is not None:
                 handle(node, **data)
         if self._evals is not None and self._evals.started:
@@ -93,8 +95,10 @@ class Controller:
         self._plans[node] = plan
         if self._evals is None and plan["evals"]:
             from .evals import DistributedEvals
+            from .heard import Heard
 
             self._evals = DistributedEvals(self._config, plan)
+            self._of_runs = Heard(self._evals, self.tell)
 
     @property
     def _is_scheduling(self) -> bool:
@@ -197,7 +201,8 @@ class Controller:
     def reported(self, index: int) -> None:
         """Note that a rollout has reported."""
         assert self._evals is not None and self._scheduler is not None
-        self._evals.runs[self._scheduler.eval_of(index)].reported += 1
+        assert self._scheduler.collection is not None
+        self._evals.reported(index, self._scheduler.collection[index])
 
     def judge(self, node: Any, nodeid: str) -> None:
         """Judge the gates of an eval whose rollouts have all reported; tell the worker."""
@@ -211,14 +216,17 @@ class Controller:
 
     def replay(self, node: Any, indices: Sequence[int]) -> None:
         """Tell a worker what is known of rollouts that another one had finished."""
-        rows = self._evals.replays(indices) if self._evals else {}
+        rows = self._evals.remains.replays(indices) if self._evals else {}
         if rows:
             self.tell(node, "replay", rows=rows)
 
     def blamed(self, node: Any, indices: Sequence[int]) -> int | None:
         """Return which of its rollouts, if any, made a worker die, and note that as its result."""
         assert self._evals is not None
-        return self._evals.blamed(node.gateway.id, indices, surface.exit_code(node))
+        if self._evals.current is None:
+            return None
+        current = self._evals.current / f"current-{node.gateway.id}"
+        return self._evals.remains.blamed(current, indices, surface.exit_code(node))
 
     def is_stopping(self) -> bool:
         """Whether the session is to stop; every worker has then been told."""
@@ -239,36 +247,21 @@ class Controller:
         if self._lender is not None and self._lender.heard(node, demand):
             self._refill()
 
+    def _heard_ask(self, node: Any) -> None:
+        """Send a worker more if there is any, and say that this was all for now."""
+        self._refill(node)
+        self.tell(node, "answered")
+
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Keep the rows of a worker that died, and lend to others what it had."""
         if error is not None and self._evals is not None:
-            self._evals.bury(node.gateway.id)
+            self._evals.remains.bury(node.gateway.id, self._evals.started)
         if self._lender is not None and self._lender.leave(node):
             self._refill()
 
-    def _refill(self) -> None:
+    def _refill(self, asking: Any = None) -> None:
         if self._scheduler is not None and self._runs_ahead:
-            self._scheduler.refill()
-
-    def _heard_row(self, node: Any, nodeid: str, line: str) -> None:
-        from .remote import keep_row
-
-        if self._evals is not None:
-            keep_row(self._evals.runs[nodeid], node.gateway.id, line)
-
-    def _heard_log(self, node: Any, nodeid: str, text: str) -> None:
-        from .remote import keep_log
-
-        if self._evals is not None:
-            keep_log(self._evals.runs[nodeid], text)
-
-    def _heard_note(self, node: Any, nodeid: str, **notes: Any) -> None:
-        run = self._evals.runs.get(nodeid) if self._evals else None
-        if run is None:
-            return
-        run.first_unmeasured = run.first_unmeasured or notes.get("first_unmeasured")
-        run.slow_calls.note(notes.get("slow_calls") or {})
-        run.warnings += [text for text in notes.get("warnings", ()) if text not in run.warnings]
+            self._scheduler.refill(asking)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_report_from_serializable(self, data: dict[str, Any]) -> Generator[None, Any, Any]:
@@ -291,7 +284,7 @@ class Controller:
         self._evals.note(run, report)
         name = report.nodeid.rpartition("::")[2]
         if report.when == "teardown" and not self._runs_ahead and name not in run.gate_names:
-            run.reported += 1
+            run.reported += not self._evals.is_left_out(report.nodeid)
 
     def _note_decided(self, report: pytest.TestReport) -> None:
         is_deciding = report.when == "call" or (report.when == "setup" and not report.passed)

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from ...engine.culprit import read_current
 from ...engine.rollouts import RolloutKey
 from ...gates.verdicts import Verdict
 from .. import itemless, reporting, starting
@@ -26,13 +24,9 @@ from ..sections import Sections
 from ..session import in_words
 from ..terminal import EvalTerminal
 from .plan import EvalPlan, decode_eval
-from .replay import absorb, broken_line, is_scored
+from .remains import Remains
 from .results import decode_result, eval_run_of
 from .work import Layout, Unit
-
-
-class WorkerDiedError(Exception):
-    """A rollout's code ended the process that it ran in."""
 
 
 class DistributedEvals(EvalOwner):
@@ -47,6 +41,7 @@ class DistributedEvals(EvalOwner):
         limit: rollouts in flight over the whole session; 0 or less for no limit.
         started: the runs that have begun.
         current: the folder where each worker keeps which rollout is on its CPU.
+        remains: what workers that died had done.
     """
 
     def __init__(self, config: pytest.Config, plan: Mapping[str, Any]) -> None:
@@ -60,9 +55,9 @@ class DistributedEvals(EvalOwner):
         self.current: Path | None = None
         self._notices: list[str] = plan["notices"]
         self._places: dict[int, tuple[OwnedRun, RolloutKey]] = {}
-        self._finished: dict[tuple[OwnedRun, RolloutKey], str] = {}
-        self._unfinished: dict[tuple[OwnedRun, RolloutKey], str] = {}
-        self._spared: set[int] = set()
+        self.remains = Remains(self.plans, self._places)
+        self._begun: set[OwnedRun] = set()
+        self._left_out: set[str] = set()
         self._verdicts: dict[str, Verdict | None] = {}
         self._in_flight: Any = None
         self.terminal = EvalTerminal(self)
@@ -70,6 +65,10 @@ class DistributedEvals(EvalOwner):
             self._add(decode_eval(encoded))
 
     def _add(self, plan: EvalPlan) -> None:
+        if plan.is_function:
+            from ..functions.collecting import hide_keys
+
+            hide_keys(self.secrets)
         if plan.key_var is not None and os.environ.get(plan.key_var):
             self.secrets.add(os.environ[plan.key_var])
         run = OwnedRun(
@@ -108,7 +107,7 @@ class DistributedEvals(EvalOwner):
 
     def layout(self) -> Layout:
         """Return which items are rollouts and gates; the rollouts of an example stay together."""
-        units: dict[tuple[str, int], Unit] = {}
+        units: dict[tuple[str, int | str], Unit] = {}
         for index, (run, (example_id, _)) in self._places.items():
             units.setdefault((run.nodeid, example_id), []).append(index)
         return Layout(
@@ -134,13 +133,28 @@ class DistributedEvals(EvalOwner):
             for line in self.terminal.header(self.owned):
                 reporter.write_line(line)
         runs = [run for run in self.owned if run.selected]
-        self.started = starting.provide(self, runs)
-        starting.own(self.started)
+        self._begun = {*runs}
+        self._start([run for run in runs if not self.plans[run.nodeid].is_function])
         self.current = Path(tempfile.mkdtemp(prefix="pytest-evals-"))
         self.terminal.begin(sum(run.selected for run in runs))
         return True
 
-    def told(self) -> dict[str, Any]:
+    def _start(self, runs: Sequence[OwnedRun]) -> None:
+        started = starting.provide(self, runs)
+        starting.own(started)
+        self.started.update(started)
+
+    def open(self, nodeid: str) -> dict[str, Any]:
+        """Begin a run that begins with its first rollout; return what workers must know of it."""
+        run = self.runs[nodeid]
+        if run not in self.started:
+            try:
+                self._start([run])
+            except starting.ResultsError as error:
+                return {"problem": str(error)}
+        return self.told()[nodeid]
+
+    def told(self) -> dict[str, dict[str, Any]]:
         """Return what workers must know of every run that was started."""
         return {
             run.nodeid: {
@@ -151,57 +165,10 @@ class DistributedEvals(EvalOwner):
             for run, given in self.started.items()
         }
 
-    def bury(self, worker: str) -> None:
-        """Take over the rows of a worker that died."""
-        for run in self.started:
-            with run.noting_problems():
-                for key, line in absorb(run.folder, worker).items():
-                    lines = self._finished if is_scored(line) else self._unfinished
-                    lines[run, key] = line
-
-    def blamed(self, worker: str, indices: Sequence[int], code: int | None) -> int | None:
-        """Return which rollout made a worker die, if one did, and note it as broken.
-
-        That is the one whose code was running. Where the process was killed from outside, by
-        whoever looks after memory as a rule, or nobody knows, it is given a second chance.
-
-        Args:
-            worker: its name.
-            indices: of its rollouts that have not reported.
-            code: the exit code of its process, negative for a signal; None if unknown.
-        """
-        index = read_current(self.current / f"current-{worker}") if self.current else None
-        if index is None or index not in indices or self._places[index] in self._finished:
-            return None
-        if code in (None, -signal.SIGKILL) and index not in self._spared:
-            self._spared.add(index)
-            return None
-        run, key = self._places[index]
-        ended = "" if code is None else f" (exit code {code})"
-        error = WorkerDiedError(f"worker {worker} died while its code was running{ended}")
-        with run.noting_problems():
-            run.folder.append(broken_line(key, self._unfinished.get((run, key)), error))
-        return index
-
-    def replays(self, indices: Sequence[int]) -> dict[int, str]:
-        """Return the rows of those rollouts that a dead worker had finished and not reported.
-
-        A group that is scored together is finished as a whole or not at all.
-        """
-        if not self._finished:
-            return {}
-        known = {index: self._finished.get(self._places[index]) for index in indices}
-        unfinished = {self._group(index) for index, line in known.items() if line is None}
-        return {
-            index: line
-            for index, line in known.items()
-            if line is not None and self._group(index) not in unfinished
-        }
-
-    def _group(self, index: int) -> tuple[str, int, int]:
-        run, (example_id, rollout) = self._places[index]
-        is_alone = not self.plans[run.nodeid].scores_groups
-        return run.nodeid, example_id, rollout if is_alone else -1
+    def reported(self, index: int, nodeid: str) -> None:
+        """Count a rollout that has reported, unless it is none of its run."""
+        if nodeid not in self._left_out:
+            self._places[index][0].reported += 1
 
     def close(self) -> None:
         """Stop the servers, close the folders, and leave no file of ours behind."""
@@ -212,7 +179,13 @@ class DistributedEvals(EvalOwner):
     def note(self, run: OwnedRun, report: pytest.TestReport) -> None:
         """Take from an item's report what it means for its run."""
         self._show(run, report)
-        name = report.nodeid.rpartition("::")[2]
+        name = name_in(run, report.nodeid)
+        noted = vars(report)
+        if noted.get("evals_left_out") and report.nodeid not in self._left_out:
+            self._left_out.add(report.nodeid)
+            run.selected -= 1
+        if "evals_failure" in noted:
+            run.failures.note(noted["evals_failure"], name)
         run.note_red(name, has_failed=report.failed, when=report.when or "")
         judged = self._verdicts.get(report.nodeid)
         if judged is not None and any(key == VERDICT for key, _ in report.user_properties):
@@ -232,7 +205,13 @@ class DistributedEvals(EvalOwner):
 
     def run_of(self, nodeid: str) -> OwnedRun | None:
         """Return the run of an item."""
-        return self.runs.get(nodeid.rpartition("::")[0])
+        path, _, name = nodeid.partition("::")
+        function = f"{path}::{name.partition('[')[0]}"
+        return self.runs.get(nodeid.rpartition("::")[0]) or self.runs.get(function)
+
+    def is_left_out(self, nodeid: str) -> bool:
+        """Whether the item of a rollout was skipped, so that it is none of its run."""
+        return nodeid in self._left_out
 
     def verdict(self, run: OwnedRun, name: str) -> dict[str, Any]:
         """Judge a gate of a run; return what its item is to report."""
@@ -245,6 +224,8 @@ class DistributedEvals(EvalOwner):
             return {"error": str(error), "verdict": None, "why": ""}
         return {
             "error": None,
+            "failures": run.failures.lines(),
+            "was_started": run.was_started,
             "verdict": None if verdict is None else _builtins(verdict),
             "why": run.why_not_judged,
         }
@@ -252,7 +233,7 @@ class DistributedEvals(EvalOwner):
     def end(self, session: pytest.Session) -> None:
         """Report what no item has reported, and complete every run."""
         for run in self.owned:
-            if run.was_started and not run.is_done:
+            if run in self._begun and not run.is_done:
                 text = (
                     f"incomplete: {run.selected - run.reported} of {run.selected} rollouts never"
                     " ran, as no worker was left to run them"
@@ -280,6 +261,13 @@ class DistributedEvals(EvalOwner):
         itemless.report_failure(run, name, problem, session)
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def name_in(run: OwnedRun, nodeid: str) -> str:
+    """Return the name of an item of a run."""
+    if nodeid.startswith(f"{run.nodeid}::"):
+        return nodeid[len(run.nodeid) + 2 :]
+    return nodeid[len(run.nodeid.rpartition("::")[0]) + 2 :]  # a rollout of a function
 
 
 def _builtins(verdict: Verdict) -> dict[str, Any]:

@@ -78,6 +78,11 @@ class Borrower:
             self._engine = engine
             engine.resize(self._limits)
 
+    @property
+    def limits(self) -> Limits:
+        """What is granted now."""
+        return self._limits
+
     def granted(self, grant: Mapping[str, Any]) -> None:
         """Take a grant, in the thread that receives."""
         with self._lock:

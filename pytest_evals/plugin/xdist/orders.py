@@ -23,22 +23,25 @@ class Orders:
         current_folder: where to keep which rollout is on the CPU.
         is_elsewhere: this is, for all that is known, another machine than the controller's.
         verdicts: of gates, by node id.
-        replays: by index, the rows of rollouts that a worker had finished when it died.
+        replays: by index, the rows of rollouts that a worker that died had scored or generated.
         is_stopped: everything is to be dropped.
         is_shut: nothing more will come.
         is_plain_over: no more plain tests will come.
+        is_answered: the controller has sent all that it has for now, as it was asked to.
     """
 
     def __init__(self, link: Link) -> None:
+        self._link = link
         self.borrower = Borrower(link)
         self.runs_ahead = False
         self.current_folder: str | None = None
         self.is_elsewhere = False
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.replays: dict[int, str] = {}
-        self.is_stopped = self.is_shut = self.is_plain_over = False
+        self.is_stopped = self.is_shut = self.is_plain_over = self.is_answered = False
         self._wake: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
+        self._opened = threading.Condition()
         self._started = threading.Event()
         self._runs: dict[str, dict[str, Any]] = {}
         self._interactor: Any = None
@@ -72,6 +75,12 @@ class Orders:
             self.replays.update(data["rows"])
         elif name == "verdict":
             self.verdicts[data.pop("gate")] = data
+        elif name == "opened":
+            with self._opened:
+                self._runs = {**self._runs, data["nodeid"]: data["run"]}
+                self._opened.notify_all()
+        elif name == "answered":
+            self.is_answered = True
         elif name == "plain_over":
             self.is_plain_over = True
         elif name in ("stop", "end"):
@@ -94,6 +103,8 @@ class Orders:
     def _stop(self) -> None:
         self.is_stopped = True
         self._started.set()
+        with self._opened:
+            self._opened.notify_all()
 
     def _sort(self, indices: Sequence[int]) -> None:
         with self._lock:
@@ -120,6 +131,23 @@ class Orders:
         """Return by node id what the controller says of the runs, waiting for it."""
         self._started.wait()
         return self._runs
+
+    def open(self, nodeid: str) -> dict[str, Any] | None:
+        """Have a run begin that begins late; return what is told of it, None once stopped."""
+        self._link.send("open", nodeid=nodeid)
+        with self._opened:
+            self._opened.wait_for(lambda: nodeid in self._runs or self.is_stopped)
+        return self._runs.get(nodeid)
+
+    def ask(self) -> None:
+        """Ask for more rollouts; what there is comes before the answer."""
+        self.is_answered = False
+        self._link.send("ask")
+
+    @property
+    def has_new(self) -> bool:
+        """Whether rollouts have come since the last time."""
+        return bool(self._new)
 
     def take_new(self) -> list[int]:
         """Return the rollouts that have come since the last time."""

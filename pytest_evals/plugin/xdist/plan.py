@@ -15,6 +15,7 @@ import pytest
 from ...config.spec import EvalSpec
 from ...endpoints.endpoint import ServeCommand
 from ...engine.parts import scores_groups
+from ...engine.rollouts import RolloutKey
 from ...gates.grammar import parse_gates
 from ...store.encoding import mask_json, to_json
 from ..nodes import EvalItem, GateItem, RolloutItem
@@ -33,6 +34,7 @@ class EvalPlan:
         spec, facts: as the worker has them, with secrets masked.
         key_var: the environment variable with the key of its endpoint.
         scores_groups: whether rollouts of an example are scored together.
+        is_function: whether it is a test function; such a run begins with its first rollout.
         rollouts: by index of the item: example id and number of the rollout.
         gates: indices of the items, by gate name.
     """
@@ -42,13 +44,17 @@ class EvalPlan:
     facts: Facts
     key_var: str | None
     scores_groups: bool
-    rollouts: dict[int, tuple[int, int]]
+    is_function: bool
+    rollouts: dict[int, RolloutKey]
     gates: dict[str, int]
 
 
-def encode_evals(items: Iterable[pytest.Item], mask: Callable[[str], str]) -> list[dict[str, Any]]:
-    """Return the evals of a worker's items as builtins, in order of their first items."""
+def encode_evals(
+    items: Iterable[pytest.Item], runs: Iterable[Run], mask: Callable[[str], str]
+) -> list[dict[str, Any]]:
+    """Return the evals of a worker's items as builtins, in the order of `runs`."""
     rollouts: dict[Run, array[int]] = {}
+    examples: dict[Run, dict[int | str, int]] = {}
     gates: dict[Run, dict[str, int]] = {}
     for index, item in enumerate(items):
         if not isinstance(item, EvalItem):
@@ -56,7 +62,9 @@ def encode_evals(items: Iterable[pytest.Item], mask: Callable[[str], str]) -> li
         triplets = rollouts.setdefault(item.run, array("q"))
         names = gates.setdefault(item.run, {})
         if isinstance(item, RolloutItem):
-            triplets.extend((index, item.example["example_id"], item.rollout))
+            places = examples.setdefault(item.run, {})
+            place = places.setdefault(item.example["example_id"], len(places))
+            triplets.extend((index, place, item.rollout))
         elif isinstance(item, GateItem):
             names[item.name] = index
     return [
@@ -66,10 +74,13 @@ def encode_evals(items: Iterable[pytest.Item], mask: Callable[[str], str]) -> li
             "serve": _serve(run.facts.serve),
             "key_var": run.endpoint.key_var,
             "scores_groups": any(_scores_group(run, example) for example in run.examples),
-            "rollouts": triplets.tobytes(),
+            "is_function": run.begins_late,
+            "examples": list(examples.get(run, ())),
+            "rollouts": rollouts[run].tobytes(),
             "gates": gates[run],
         }
-        for run, triplets in rollouts.items()
+        for run in runs
+        if run in rollouts
     ]
 
 
@@ -93,7 +104,10 @@ def decode_eval(encoded: Mapping[str, Any]) -> EvalPlan:
         facts=Facts(**text["facts"], serve=_read_serve(serve)),
         key_var=encoded["key_var"],
         scores_groups=encoded["scores_groups"],
-        rollouts={index: (example_id, rollout) for index, example_id, rollout in triplets},
+        is_function=encoded["is_function"],
+        rollouts={
+            index: (encoded["examples"][place], rollout) for index, place, rollout in triplets
+        },
         gates=dict(encoded["gates"]),
     )
 
@@ -115,7 +129,7 @@ def _difference(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> str |
     for nodeid in {**ours, **theirs}:
         if nodeid not in ours or nodeid not in theirs:
             return f"only one has {nodeid}"
-        for key in ("rollouts", "gates"):
+        for key in ("examples", "rollouts", "gates"):
             if ours[nodeid][key] != theirs[nodeid][key]:
                 return f"the {key} of {nodeid} differ"
         facts, others = (_comparable(each[nodeid]) for each in (ours, theirs))

@@ -38,6 +38,11 @@ def is_scored(line: str) -> bool:
     return bool(json.loads(line)["state"] == "scored")
 
 
+def is_generated(line: str) -> bool:
+    """Whether a line is of a rollout that has only to be scored."""
+    return bool(json.loads(line)["state"] == "generated")
+
+
 def broken_line(key: RolloutKey, line: str | None, error: BaseException) -> str:
     """Return the row of a rollout that broke its worker, with what the model had answered.
 

@@ -88,10 +88,6 @@ class EvalScheduling:
     def _has_evals_left(self) -> bool:
         return bool(self._units or self._unjudged or any(self._pending.values()))
 
-    def eval_of(self, index: int) -> str:
-        """Return the node id of the eval of a rollout's index."""
-        return self._eval_of[index]
-
     def in_flight(self) -> int:
         """Return about how many rollouts are in flight."""
         total = 0
@@ -142,6 +138,7 @@ class EvalScheduling:
 
     def schedule(self) -> None:
         """Send what there is to send, now that a worker has collected."""
+        is_late = self.collection is not None
         if self.collection is None:
             if self._differ() or not self._work.begin():
                 self._has_failed = True
@@ -154,6 +151,10 @@ class EvalScheduling:
             self._refill(node)
         if self._plain:
             self.inner.schedule()
+            if is_late:
+                # loadscope and its kin give a late worker one scope, whose last test then waits
+                # for a successor that may never come (xdist 3.8); the others do nothing more.
+                self.inner.schedule()
         self._release_gates()
 
     def _differ(self) -> bool:
@@ -170,11 +171,11 @@ class EvalScheduling:
             has_differed = True
         return has_differed
 
-    def _refill(self, node: Any) -> None:
+    def _refill(self, node: Any, *, is_at_last: bool = False) -> None:
         if not self._takes_items(node) or self.is_stopping or not self._units:
             return
         share = self._work.share(node)
-        have = len(self._pending[node])
+        have = 1 if is_at_last else len(self._pending[node])
         unsent = sum(len(unit) for unit in self._units) if len(self._units) < 4 * share else None
         room = 2 * share + _SPARE - have
         if share <= 0 or unsent is not None:
@@ -198,10 +199,15 @@ class EvalScheduling:
         """Whether a worker has collected, and is neither gone nor about to go."""
         return node in self._collections and node in self._proxies and not node.shutting_down
 
-    def refill(self) -> None:
-        """Send more where there is room; to be called when the limit was divided anew."""
+    def refill(self, asking: Any = None) -> None:
+        """Send more where there is room; to be called when the limit was divided anew.
+
+        Args:
+            asking: a worker that is at its last item. It may have said so before the ends of the
+                items before it are heard of here, and goes by what it is sent now.
+        """
         for node in self.nodes:
-            self._refill(node)
+            self._refill(node, is_at_last=node is asking)
 
     def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
         """Note that a worker has run an item, and send it more."""

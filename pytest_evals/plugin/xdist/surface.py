@@ -82,9 +82,14 @@ def is_elsewhere(node: Any) -> bool:
 
 
 def end_workers(config: pytest.Config) -> None:
-    """Wait until the processes of all workers have ended; after 10 seconds they are killed."""
+    """Wait until the processes of all workers have ended; after 15 seconds they are killed.
+
+    xdist waits 10, which is what the cleanup handlers of a worker's rollouts may take alone; after
+    15 execnet ends the process from within.
+    """
     manager = getattr(dsession_of(config), "nodemanager", None)
     if manager is not None:
+        manager.EXIT_TIMEOUT = 15
         manager.teardown_nodes()
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ...engine.rollouts import RolloutJob, RolloutResult
+from ..following import Following
+from ..functions.items import EvalFunction
 from ..nodes import EvalItem, RolloutItem
 from ..runloop import TURN_SECONDS, RunLoop
 from ..runs import Run
 from . import surface
-from .following import Following
 from .plan import encode_evals
-from .replay import result_of_row
+from .replay import is_scored, result_of_row
 
 if TYPE_CHECKING:
+    from ..functions.running import FunctionEvals
+    from .worker_functions import WorkerFunctions
     from .worker_session import WorkerSession
 
 
@@ -29,6 +33,9 @@ class WorkerLoop(RunLoop):
     xdist runs them, and each waits for its rollout.
     """
 
+    # execnet interrupts a worker that has not ended 5 seconds after it was told to: nobody's wish.
+    can_be_hurried = False
+
     def __init__(self, session: WorkerSession) -> None:
         super().__init__(session)
         self._worker = session
@@ -36,8 +43,11 @@ class WorkerLoop(RunLoop):
         self._interactor: Any = None
         self._items: list[pytest.Item] = []
         self._following = Following(())
-        # Rollouts that have not reported, by item.
+        self._functions: WorkerFunctions | None = None
+        # Rollouts that have not reported, by item, and gates that wait.
         self._left: dict[pytest.Item, int] = {}
+        # What can run once rollouts of functions make room.
+        self._aside: deque[pytest.Item] = deque()
         self._told_unmeasured: set[str] = set()
 
     @pytest.hookimpl(tryfirst=True)
@@ -54,11 +64,16 @@ class WorkerLoop(RunLoop):
             has_failed=bool(has_failed and self._worker.has_collection_errors),
             max_concurrent=self._worker.max_concurrent,
             notices=self._worker.notices,
-            evals=encode_evals(session.items, self._worker.secrets.mask),
+            evals=encode_evals(session.items, self._worker.runs, self._worker.secrets.mask),
         )
 
     def act(self) -> None:
-        """Leave signals to the loop: a worker that is interrupted would be replaced."""
+        """Let go of what is waited for once the controller says stop.
+
+        Signals are left to the loop: a worker that is interrupted would be replaced.
+        """
+        if self._orders.is_stopped:
+            raise pytest.Session.Interrupted("stopped")
 
     def index_of(self, job: RolloutJob) -> int | None:
         """Return the index of the item that waits for a rollout."""
@@ -71,13 +86,25 @@ class WorkerLoop(RunLoop):
         if self._interactor is None:
             return None
         self._items = session.items
-        self._following = Following(item for item in session.items if isinstance(item, EvalItem))
+        # Without those of functions: what they are set up on is torn down when no more come.
+        self._following = Following(
+            item for item in session.items if isinstance(item, EvalItem) and not item.is_function
+        )
+        if self._worker.functions is not None:
+            self._functions = self._make_functions(self._worker.functions, session)
         self._orders.follow(self._interactor, session.items, lambda: self._rollouts.wake())
         with self._signals.deferred(), self._kept_apart():
             self._orders.wait_for_start()
             if self._orders.runs_ahead and not self._orders.is_stopped:
                 self.start([])
-            self._run_what_comes(session)
+            try:
+                self._run_what_comes(session)
+            except session.Interrupted:
+                if not self._orders.is_stopped:
+                    raise
+            finally:
+                if self._functions is not None:
+                    self._functions.close()
         return True
 
     def _run_what_comes(self, session: pytest.Session) -> None:
@@ -89,29 +116,77 @@ class WorkerLoop(RunLoop):
             if self._run_plain():
                 continue
             has_turn = orders.are_plain_run
-            if has_turn and (ended := self._rollouts.next_waiting()) is not None:
-                self._report_turn(session, ended)
-            elif has_turn and (gate := orders.take_gate()) is not None:
-                self._run(self._items[gate], gate, self._following.after(self._items[gate]))
-            elif has_turn and orders.are_over and not self._left:
+            if has_turn and self._run_next(session):
+                continue
+            if has_turn and orders.are_over and not self._left:
                 return
+            self._rollouts.wait()
+
+    def _run_next(self, session: pytest.Session) -> bool:
+        """Run what can run now of rollouts and gates; whether there was anything."""
+        functions = self._functions
+        if functions is not None and (functions.are_busy or self._aside):
+            return self._run_beside(functions)
+        if (ended := self._rollouts.next_waiting()) is not None:
+            self._report_turn(session, ended)
+            return True
+        if (gate := self._orders.take_gate()) is not None:
+            item = self._items[gate]
+            self._left[item] = gate
+            self._run_in_turn(item)
+            return True
+        return False
+
+    def _run_beside(self, functions: WorkerFunctions) -> bool:
+        """Run a rollout of a function, or what can run beside those that are in flight."""
+        while (ended := self._rollouts.next_waiting()) is not None:
+            if isinstance(ended, EvalFunction):
+                functions.landed(ended)
             else:
-                self._rollouts.wait()
+                self._aside.append(ended)
+        while (gate := self._orders.take_gate()) is not None:
+            self._left[self._items[gate]] = gate
+            self._aside.append(self._items[gate])
+        if functions.step():
+            return True
+        if self._aside and functions.can_run(self._aside[0]):
+            functions.run_beside(self._aside.popleft())
+            return True
+        return False
+
+    def _after(self, item: pytest.Item) -> pytest.Item | None:
+        return (self._functions or self._following).after(item)
 
     def _begin_new(self) -> None:
         new = self._orders.take_new()
         ahead = []
+        functions: list[tuple[EvalFunction, int, str | None]] = []
         for index in new:
             item = self._items[index]
             assert isinstance(item, RolloutItem)
             self._left[item] = index
             row = self._orders.replays.pop(index, None)
-            if row is None:
-                ahead.append(item)
-            else:
+            has_result = row is not None and is_scored(row)
+            if isinstance(item, EvalFunction):
+                functions.append((item, index, row if has_result else None))
+            elif row is not None and has_result:
                 self._rollouts.arrived(item, result_of_row(item.run.engine_run, row))
+            else:
+                item.stored = row
+                ahead.append(item)
         if ahead:
             self._rollouts.submit(ahead)
+        if functions:
+            assert self._functions is not None
+            self._functions.add(functions)
+
+    def _make_functions(self, known: FunctionEvals, session: pytest.Session) -> WorkerFunctions:
+        from .worker_functions import WorkerFunctions, WorkerTurns
+
+        turns = WorkerTurns(session, self._run_left)
+        return WorkerFunctions(
+            known, session, self._worker, turns, self._rollouts, self._signals, self._following
+        )
 
     def _run_plain(self) -> bool:
         """Run the next item that runs in order, if there is one; whether one was run."""
@@ -124,7 +199,7 @@ class WorkerLoop(RunLoop):
         if upcoming is not None:
             following = self._items[upcoming]
         elif self._orders.runs_ahead:
-            following = self._following.after(item)
+            following = self._after(item)
         self._signals.stand_back()
         try:
             self._run(item, index, following)
@@ -136,10 +211,19 @@ class WorkerLoop(RunLoop):
         with self._rollouts.held(TURN_SECONDS):
             until = time.monotonic() + TURN_SECONDS
             while ended is not None and not self._orders.is_stopped:
-                self._run(ended, self._left.pop(ended), self._following.after(ended))
+                self._run_in_turn(ended)
                 if session.shouldfail or session.shouldstop or time.monotonic() >= until:
                     return
                 ended = self._rollouts.next_waiting()
+
+    def _run_in_turn(self, item: pytest.Item) -> None:
+        if self._functions is not None:
+            self._functions.run_beside(item)
+        else:
+            self._run_left(item, self._following.after(item))
+
+    def _run_left(self, item: pytest.Item, following: pytest.Item | None) -> None:
+        self._run(item, self._left.pop(item), following)
 
     def _run(self, item: pytest.Item, index: int, following: pytest.Item | None) -> None:
         self._interactor.item_index = index

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,18 +57,27 @@ class WorkerSession(EvalSession):
         link: to the controller.
         orders: what came from there.
         name: of the worker.
+        waiting: by node id of the eval, rollouts of functions that the engine has not heard of.
     """
 
     def __init__(self, config: pytest.Config, link: Link) -> None:
         super().__init__(config)
         self.link = link
         self.orders = Orders(link)
+        self.waiting: Mapping[str, int] = {}
         self.name: str = config.workerinput["workerid"]  # type: ignore[attr-defined]
 
     @property
     def on_demand(self) -> Callable[[Demand], None]:
         """Tells the controller, which lends slots to the workers that have use for them."""
-        return self.orders.borrower.tell
+        return self._tell_demand
+
+    def _tell_demand(self, demand: Demand) -> None:
+        evals = dict(demand.evals)
+        for nodeid, count in self.waiting.items():
+            waiting, in_flight = evals.get(nodeid, (0, 0))
+            evals[nodeid] = (waiting + count, in_flight)
+        self.orders.borrower.tell(dataclasses.replace(demand, evals=evals))
 
     def make_host(self) -> LoopHost | None:
         """Return a loop that notes on disk whose code is on the CPU; None if it cannot."""
@@ -83,6 +94,9 @@ class WorkerSession(EvalSession):
     def start(self, runs: Sequence[Run], engine: Engine) -> None:
         """Begin the runs in the folders that the controller made."""
         told = self.orders.wait_for_start()
+        for run in runs:
+            if run.nodeid not in told:
+                told = {**told, run.nodeid: self._opened(run)}
         self.orders.borrower.govern(engine)
         starting.execute(
             self,
@@ -96,6 +110,14 @@ class WorkerSession(EvalSession):
             },
             engine,
         )
+
+    def _opened(self, run: Run) -> dict[str, Any]:
+        given = self.orders.open(run.nodeid)
+        if given is None:
+            raise pytest.Session.Interrupted("stopped")
+        if "problem" in given:
+            raise starting.ResultsError(run, given["problem"])
+        return given
 
     def _folder(self, run: Run, path: Path) -> RunFolder:
         if self.orders.is_elsewhere or not path.is_dir():
@@ -117,6 +139,10 @@ class WorkerSession(EvalSession):
             pytest.skip("judged at the end of the session: another scheduler chooses the items")
         if told["error"] is not None:
             raise HookRaisedError(told["error"])
+        run.failures.told = told["failures"]
+        if told["was_started"] and not run.was_started and self.functions is not None:
+            assert isinstance(run, Run)
+            self.functions.open(run)  # by another worker so far: it counts as started here too
         if told["verdict"] is None:
             run.told_why_not_judged = told["why"]
             return None

@@ -1,0 +1,96 @@
+"""Remains: what workers that died had done, and which rollout is to blame for it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ...engine.culprit import read_current
+from ...engine.rollouts import RolloutKey
+from ..owned_run import OwnedRun
+from .plan import EvalPlan
+from .replay import absorb, broken_line, is_generated, is_scored
+
+
+class WorkerDiedError(Exception):
+    """A rollout's code ended the process that it ran in."""
+
+
+class Remains:
+    """The rows of workers that died.
+
+    Args:
+        plans: by node id of the eval.
+        places: by index of the item: the run, and which rollout of it.
+    """
+
+    def __init__(
+        self, plans: Mapping[str, EvalPlan], places: Mapping[int, tuple[OwnedRun, RolloutKey]]
+    ) -> None:
+        self._plans = plans
+        self._places = places
+        self._finished: dict[tuple[OwnedRun, RolloutKey], str] = {}
+        self._unfinished: dict[tuple[OwnedRun, RolloutKey], str] = {}
+        self._spared: set[int] = set()
+
+    def bury(self, worker: str, runs: Iterable[OwnedRun]) -> None:
+        """Take over the rows of a worker that died."""
+        for run in runs:
+            with run.noting_problems():
+                for key, line in absorb(run.folder, worker).items():
+                    lines = self._finished if is_scored(line) else self._unfinished
+                    lines[run, key] = line
+
+    def blamed(self, current: Path, indices: Sequence[int], code: int | None) -> int | None:
+        """Return which rollout made a worker die, if one did, and note it as broken.
+
+        That is the one whose code was running. Where the process was killed from outside, by
+        whoever looks after memory as a rule, or nobody knows, it is given a second chance.
+
+        Args:
+            current: where the worker kept which rollout was on its CPU; named after it.
+            indices: of its rollouts that have not reported.
+            code: the exit code of its process, negative for a signal; None if unknown.
+        """
+        index = read_current(current)
+        if index is None or index not in indices or self._places[index] in self._finished:
+            return None
+        if code in (None, -signal.SIGKILL) and index not in self._spared:
+            self._spared.add(index)
+            return None
+        run, key = self._places[index]
+        worker = current.name.removeprefix("current-")
+        ended = "" if code is None else f" (exit code {code})"
+        error = WorkerDiedError(f"worker {worker} died while its code was running{ended}")
+        with run.noting_problems():
+            run.folder.append(broken_line(key, self._unfinished.get((run, key)), error))
+        return index
+
+    def replays(self, indices: Sequence[int]) -> dict[int, str]:
+        """Return the rows of those rollouts that a dead worker had generated and not reported.
+
+        They are scored, or have only to be scored. A group that is scored together is finished as
+        a whole or not at all.
+        """
+        if not self._finished and not self._unfinished:
+            return {}
+        known = {index: self._finished.get(self._places[index]) for index in indices}
+        unfinished = {self._group(index) for index, line in known.items() if line is None}
+        return {
+            index: line
+            for index in indices
+            if (line := self._line(index, is_finished=self._group(index) not in unfinished))
+        }
+
+    def _line(self, index: int, *, is_finished: bool) -> str | None:
+        place = self._places[index]
+        if is_finished:
+            return self._finished.get(place)
+        line = self._unfinished.get(place)
+        return line if line is not None and is_generated(line) else None
+
+    def _group(self, index: int) -> tuple[str, int | str, int]:
+        run, (example_id, rollout) = self._places[index]
+        is_alone = not self._plans[run.nodeid].scores_groups
+        return run.nodeid, example_id, rollout if is_alone else -1
