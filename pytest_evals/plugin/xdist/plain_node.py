@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .surface import send_items
+
 
 class PlainNode:
     """Stands for a worker, with indices that count the plain tests only.
@@ -36,7 +38,10 @@ class PlainNode:
 
     def send_runtest_some(self, indices: Sequence[int]) -> None:
         """Send plain tests to the worker."""
-        self._node.send_runtest_some(self._indices(indices))
+        if self._plain() is None:
+            self._node.send_runtest_some(indices)
+        else:
+            send_items(self._node, self._indices(indices))
 
     def send_runtest_all(self) -> None:
         """Send every plain test to the worker."""
@@ -44,7 +49,7 @@ class PlainNode:
         if plain is None:
             self._node.send_runtest_all()
         else:
-            self._node.send_runtest_some(list(plain))
+            send_items(self._node, list(plain))
 
     def send_steal(self, indices: Sequence[int]) -> None:
         """Ask for plain tests back."""

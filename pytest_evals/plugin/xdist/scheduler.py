@@ -193,7 +193,7 @@ class EvalScheduling:
                 self._pending[node][index] = unit
         if send:
             self._work.replay(node, send)
-            node.send_runtest_some(send)
+            surface.send_items(node, send)
 
     def _takes_items(self, node: Any) -> bool:
         """Whether a worker has collected, and is neither gone nor about to go."""
@@ -251,7 +251,7 @@ class EvalScheduling:
     def _send_gates(self, node: Any, indices: list[int]) -> None:
         for index in indices:
             self._pending[node][index] = [index]
-        node.send_runtest_some(indices)
+        surface.send_items(node, indices)
 
     def remove_node(self, node: Any) -> str | None:
         """Take back what a worker had to run; return the item that made it die, if one did."""

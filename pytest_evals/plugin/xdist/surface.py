@@ -81,6 +81,12 @@ def is_elsewhere(node: Any) -> bool:
     return not spec.popen or bool(spec.via)
 
 
+def send_items(node: Any, indices: Sequence[int]) -> None:
+    """Send items to a worker; one that has just died gives them back when that is heard of."""
+    with contextlib.suppress(OSError):
+        node.send_runtest_some(indices)
+
+
 def end_workers(config: pytest.Config) -> None:
     """Wait until the processes of all workers have ended; after 15 seconds they are killed.
 

@@ -84,3 +84,41 @@ def test_a_worker_that_is_still_collecting_is_sent_nothing(project: Project) -> 
     assert result.ret == 0, result.stdout.str()
     assert {row["state"] for row in project.rows()} == {"scored"}
     assert len(project.rows()) == 48
+
+
+# In the controller: a worker dies as it is sent something once every rollout has reported. Its
+# connection says so at once, the event that it is down comes later.
+ENDING_AS_IT_IS_SENT = """
+    import os, pathlib, signal
+
+    reported = 0
+
+    def pytest_runtest_logreport(report):
+        global reported
+        reported += report.when == "teardown"
+
+    def pytest_testnodeready(node):
+        send = node.send_runtest_some
+
+        def send_or_end(indices):
+            if reported == 20 and not pathlib.Path("ended").exists():
+                pathlib.Path("ended").touch()
+                os.kill(node.gateway._io.popen.pid, signal.SIGKILL)
+                raise OSError("cannot send (already closed?)")
+            send(indices)
+
+        node.send_runtest_some = send_or_end
+"""
+
+
+def test_gates_for_a_worker_that_has_just_died_go_to_another(project: Project) -> None:
+    project.pytester.makeconftest(ENDING_AS_IT_IS_SENT)
+    with DemoServer() as server:
+        project.evals(EVALS, url=server.url)
+        result = project.run("bench.toml", "-n2")
+        assert server.requests == 20
+
+    assert result.ret == 0, result.stdout.str()
+    assert (project.path / "ended").exists()
+    result.assert_outcomes(passed=20 + 3)
+    assert len(project.rows()) == 20
