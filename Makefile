@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	$(RUN) pytest example_envs/quickstart.evals.toml
 
 test: check
-	$(RUN) pytest
+	$(RUN) pytest -n auto --maxprocesses 4
 
 check: $(VENV)/.installed-dev
 	$(RUN) ruff check .

@@ -43,9 +43,12 @@ if TYPE_CHECKING:
         TextContentPart,
         TokenUsage,
     )
+    from .clients.anthropic_messages import AnthropicMessagesClient
     from .clients.client import Client
     from .clients.config import ClientConfig
     from .clients.openai_chat_completions import OpenAIChatCompletionsClient
+    from .clients.openai_completions import OpenAICompletionsClient
+    from .clients.openai_responses import OpenAIResponsesClient
     from .environments.env_group import EnvGroup
     from .environments.environment import Environment
     from .environments.example_dataset import load_example_dataset
@@ -83,6 +86,7 @@ if TYPE_CHECKING:
         Messages,
         Response,
         ResponseMessage,
+        ResponseTokens,
         SystemMessage,
         TextMessage,
         Tool,
@@ -118,6 +122,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AnthropicMessagesClient",
     "AssistantMessage",
     "ChatMessage",
     "ChatMessages",
@@ -158,11 +163,14 @@ __all__ = [
     "ModelResponse",
     "MultiTurnEnv",
     "OpenAIChatCompletionsClient",
+    "OpenAICompletionsClient",
+    "OpenAIResponsesClient",
     "OverlongPromptError",
     "Parser",
     "RejectedError",
     "Response",
     "ResponseMessage",
+    "ResponseTokens",
     "RewardError",
     "RewardFunc",
     "RolloutInput",

@@ -109,19 +109,36 @@ class TextMessage(Message):
     default_role: ClassVar = "text"
 
 
+class ResponseTokens(Record):
+    """What a server that was asked for token ids said of them.
+
+    The masks say which tokens the model wrote: 0 for each of the prompt's, 1 for each of its own.
+    `completion_logprobs` has one for each of those.
+    """
+
+    __slots__ = ()
+
+    prompt_ids: list[int]
+    prompt_mask: list[int]
+    completion_ids: list[int]
+    completion_mask: list[int]
+    completion_logprobs: list[float]
+
+
 class ResponseMessage(AssistantMessage):
     """The message of a response.
 
-    `finish_reason` and `is_truncated` are attributes beside its fields: they are not part of the
-    conversation, and not sent back.
+    `finish_reason`, `is_truncated` and `tokens` are attributes beside its fields: they are not part
+    of the conversation, and not sent back.
     """
 
-    __slots__ = ("finish_reason", "is_truncated")
+    __slots__ = ("finish_reason", "is_truncated", "tokens")
     # A copy that was made of the fields alone does not have them.
-    optional: ClassVar = Message.optional | {"finish_reason", "is_truncated"}
+    optional: ClassVar = Message.optional | {"finish_reason", "is_truncated", "tokens"}
 
     finish_reason: FinishReason
     is_truncated: bool
+    tokens: ResponseTokens | None
 
 
 Messages: TypeAlias = list[Message]
@@ -227,7 +244,8 @@ class Response:
     """What one model call returned.
 
     `model` is the id the server says it served, which need not be the one that was asked for.
-    `requests` counts the HTTP requests it took, retries included.
+    `requests` counts the HTTP requests it took, retries included. `tokens` is None unless the
+    client asks for token ids.
     """
 
     message: Message
@@ -237,11 +255,14 @@ class Response:
     finish_reason: FinishReason = None
     usage: Usage | None = None
     requests: int = 1
+    tokens: ResponseTokens | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.message, ResponseMessage):
             object.__setattr__(self.message, "finish_reason", self.finish_reason)
             object.__setattr__(self.message, "is_truncated", self.is_truncated)
+            if self.tokens is not None:
+                object.__setattr__(self.message, "tokens", self.tokens)
 
     @property
     def is_truncated(self) -> bool:

@@ -37,8 +37,8 @@ _TYPES = {
     **_of(
         ".messages",
         "AssistantMessage", "ContentPart", "FinishReason", "Message", "Messages", "Response",
-        "ResponseMessage", "SystemMessage", "TextMessage", "Tool", "ToolCall", "ToolMessage",
-        "Usage", "UserMessage",
+        "ResponseMessage", "ResponseTokens", "SystemMessage", "TextMessage", "Tool", "ToolCall",
+        "ToolMessage", "Usage", "UserMessage",
     ),
     **_of(
         ".adapters.types",
@@ -74,8 +74,12 @@ _ENVIRONMENTS = {
 }
 _CLIENTS = {
     **_of(".clients.client", "Client"),
+    **_of(".clients.anthropic_messages", "AnthropicMessagesClient"),
     **_of(".clients.openai_chat_completions", "OpenAIChatCompletionsClient"),
+    **_of(".clients.openai_completions", "OpenAICompletionsClient"),
+    **_of(".clients.openai_responses", "OpenAIResponsesClient"),
 }
+_TOKEN_CLIENT = _of(".clients.openai_chat_completions_token", "OpenAIChatCompletionsTokenClient")
 _KEYS = {**_of(".errors", "MissingKeyError"), **_of(".environments.keys", "ensure_keys")}
 _DATA = {
     **_of(".parsers", "extract_boxed_answer", "extract_hash_answer"),
@@ -112,9 +116,13 @@ MODULES: Mapping[str, Mapping[str, str]] = {
     "envs.tool_env": _only(_ENVIRONMENTS, "ToolEnv"),
     "envs.stateful_tool_env": _only(_ENVIRONMENTS, "StatefulToolEnv"),
     "envs.env_group": _only(_ENVIRONMENTS, "EnvGroup"),
-    "clients": _CLIENTS,
+    "clients": {**_CLIENTS, **_TOKEN_CLIENT},
+    "clients.anthropic_messages_client": _only(_CLIENTS, "AnthropicMessagesClient"),
     "clients.client": _only(_CLIENTS, "Client"),
     "clients.openai_chat_completions_client": _only(_CLIENTS, "OpenAIChatCompletionsClient"),
+    "clients.openai_chat_completions_token_client": _TOKEN_CLIENT,
+    "clients.openai_completions_client": _only(_CLIENTS, "OpenAICompletionsClient"),
+    "clients.openai_responses_client": _only(_CLIENTS, "OpenAIResponsesClient"),
     "utils": {},
     "utils.async_utils": _of(".adapters.calls", "maybe_await", "maybe_call_with_named_args"),
     "utils.client_utils": _of(".adapters.openai_clients", "setup_openai_client"),
@@ -150,16 +158,16 @@ PUBLIC: Mapping[str, str] = {
 # What `from verifiers import *` binds.
 STARRED = (
     *_PARSERS, *_RUBRICS, *_ENVIRONMENTS, *_MARKS, *_KEYS, *_DATA, *_LOADING, *_LOGS,
-    "Client", "DatasetBuilder", "OpenAIChatCompletionsClient", "State",
+    "AnthropicMessagesClient", "Client", "DatasetBuilder", "OpenAIChatCompletionsClient",
+    "OpenAICompletionsClient", "OpenAIResponsesClient", "State",
 )  # fmt: skip
 
 # What only the package has: these need services or libraries of their own.
 _PACKAGES_OWN = frozenset(
     {
-        "AnthropicMessagesClient", "BrowserEnv", "CliAgentEnv", "GymEnv", "HarborEnv", "MCPEnv",
-        "NeMoRLChatCompletionsClient", "OpenAICompletionsClient",
-        "OpenAIChatCompletionsTokenClient", "OpenAIResponsesClient", "OpenEnvEnv", "PythonEnv",
-        "ReasoningGymEnv", "RendererClient", "SandboxEnv", "TextArenaEnv",
+        "BrowserEnv", "CliAgentEnv", "GymEnv", "HarborEnv", "MCPEnv",
+        "NeMoRLChatCompletionsClient", "OpenEnvEnv", "PythonEnv", "ReasoningGymEnv",
+        "RendererClient", "SandboxEnv", "TextArenaEnv",
         "envs.experimental", "envs.integrations", "envs.python_env", "envs.sandbox_env",
         "rubrics.experimental",
     }

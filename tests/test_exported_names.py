@@ -16,6 +16,7 @@ from pytest_evals import names
 COMPARED = Path(__file__).parents[1] / "scripts" / "compare_envs"
 
 NAMES = [
+    "AnthropicMessagesClient",
     "AssistantMessage",
     "ChatMessage",
     "ChatMessages",
@@ -56,11 +57,14 @@ NAMES = [
     "ModelResponse",
     "MultiTurnEnv",
     "OpenAIChatCompletionsClient",
+    "OpenAICompletionsClient",
+    "OpenAIResponsesClient",
     "OverlongPromptError",
     "Parser",
     "RejectedError",
     "Response",
     "ResponseMessage",
+    "ResponseTokens",
     "RewardError",
     "RewardFunc",
     "RolloutInput",

@@ -29,8 +29,9 @@ class Client(Protocol):
         Raises:
             RejectedError: the key or the model is refused, or the account has no credit.
             OverlongPromptError: the prompt does not fit the model's context.
-            InvalidModelResponseError: the last reply was not a chat completion.
+            InvalidModelResponseError: the last reply is none of the wire format.
             ModelError: any other failure, after the retries.
+            SetupError: the wire format has no word for one of the arguments.
         """
         ...
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.urls import url_problem
 from ..errors import SetupError
 from .client import Client
 
-_SUPPORTED = ("openai_chat_completions",)
+# client type -> class, in the module of the type's name
+_CLASSES = {
+    "openai_chat_completions": "OpenAIChatCompletionsClient",
+    "openai_completions": "OpenAICompletionsClient",
+    "openai_chat_completions_token": "OpenAIChatCompletionsTokenClient",
+    "openai_responses": "OpenAIResponsesClient",
+    "anthropic_messages": "AnthropicMessagesClient",
+}
 
 
 def check_client_type(endpoint: Endpoint) -> None:
@@ -16,10 +25,10 @@ def check_client_type(endpoint: Endpoint) -> None:
     Raises:
         SetupError: there is none.
     """
-    if endpoint.client_type not in _SUPPORTED:
+    if endpoint.client_type not in _CLASSES:
         raise SetupError(
             f"{endpoint.label}: client type {endpoint.client_type!r} is not supported; "
-            f"supported: {', '.join(_SUPPORTED)}"
+            f"supported: {', '.join(_CLASSES)}"
         )
 
 
@@ -41,6 +50,6 @@ def make_client(endpoint: Endpoint, key: str | None) -> Client:
             f"{endpoint.label}: its url {problem}; it must be like http://127.0.0.1:8000/v1"
         )
     # Imported here: `aiohttp` takes 0.2 s that runs without this endpoint should not pay.
-    from .openai_chat_completions import OpenAIChatCompletionsClient
-
-    return OpenAIChatCompletionsClient(endpoint, key)
+    module = import_module(f".{endpoint.client_type}", __package__)
+    client: Client = getattr(module, _CLASSES[endpoint.client_type])(endpoint, key)
+    return client

@@ -33,12 +33,19 @@ _OVERLONG = re.compile(
     r"context_length_exceeded|exceed_context_size|prompt_too_long"
     r"|maximum context length|maximum model length|model's context length"
     r"|prompt is too long|input is too long|available context size"
+    r"|exceeds? (?:the )?(?:model )?context (?:limit|window)|too many total text bytes"
     r"|(?:prompt|input|context|tokens)\b.{0,80}\bexceeds the maximum"
     r"|exceeds the maximum.{0,80}\b(?:context|input|prompt)",
     re.IGNORECASE | re.DOTALL,
 )
-_CONTEXT_LENGTH = re.compile(r"maximum context length (?:is|of) (\d{1,12})", re.IGNORECASE)
-_NO_CREDIT = "insufficient_quota"
+# OpenAI and vLLM; Anthropic: "exceed context limit: 120 + 300000 > 200000".
+_CONTEXT_LENGTH = re.compile(
+    r"maximum context length (?:is|of) (\d{1,12})"
+    r"|context limit: \d{1,12} \+ \d{1,12} > (\d{1,12})",
+    re.IGNORECASE,
+)
+_NO_CREDIT = frozenset({"insufficient_quota", "billing_error"})
+_NO_CREDIT_WORDS = "credit balance is too low"
 
 
 def failure_of(error: Exception, target: Target) -> Failure:
@@ -88,7 +95,7 @@ def _redirect_error(reply: Reply, target: Target) -> ModelError:
 def _error_of(status: int, said: str, code: str, url: str, words: str, max_tokens: object) -> Error:
     if status in {401, 403}:
         return RejectedError(f"{url} refuses the key ({status}): {words}")
-    if status == 402 or code == _NO_CREDIT:
+    if status == 402 or code in _NO_CREDIT or _NO_CREDIT_WORDS in said:
         return RejectedError(f"{url} says the account has no credit ({status}): {words}")
     if status == 404 or code == "model_not_found":
         return RejectedError(
@@ -114,7 +121,9 @@ def _leaves_no_room(said: str, max_tokens: object) -> bool:
     overlong, every rollout of the eval would be 0.
     """
     found = _CONTEXT_LENGTH.search(said)
-    return found is not None and isinstance(max_tokens, int) and max_tokens >= int(found[1])
+    if found is None or not isinstance(max_tokens, int):
+        return False
+    return max_tokens >= int(found[1] or found[2])
 
 
 def _said(text: str) -> tuple[str, str]:

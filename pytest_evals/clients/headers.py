@@ -9,6 +9,8 @@ from urllib.parse import unquote, urlsplit
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.keys import NO_KEY
 
+ANTHROPIC_VERSION = "2023-06-01"
+
 
 def request_headers(endpoint: Endpoint, key: str | None) -> dict[str, str]:
     """Return the headers of requests with a JSON body, their names in small letters.
@@ -20,14 +22,37 @@ def request_headers(endpoint: Endpoint, key: str | None) -> dict[str, str]:
         endpoint: its `url` and `headers` are used.
         key: the bearer token; None where the server takes none.
     """
-    ours = {
+    # Servers without keys ignore it; gateways before them may want one.
+    bearer = _basic_auth(endpoint.url) or f"Bearer {key or NO_KEY}"
+    return _common() | {"authorization": bearer} | _own(endpoint)
+
+
+def anthropic_headers(endpoint: Endpoint, key: str | None) -> dict[str, str]:
+    """Return the headers of requests to Anthropic's API: as `request_headers`, with an `x-api-key`.
+
+    That is left out where an `authorization`, the endpoint's or its URL's, takes its place: the
+    server refuses a request with two credentials of which one is not good.
+    """
+    ours = _common() | {"anthropic-version": ANTHROPIC_VERSION}
+    own = _own(endpoint)
+    basic = _basic_auth(endpoint.url)
+    if basic:
+        ours["authorization"] = basic
+    elif "authorization" not in own:
+        ours["x-api-key"] = key or NO_KEY
+    return ours | own
+
+
+def _common() -> dict[str, str]:
+    return {
         "accept": "application/json",
         "content-type": "application/json",
         "user-agent": f"pytest-rollouts/{version('pytest-rollouts')}",
-        # Servers without keys ignore it; gateways before them may want one.
-        "authorization": _basic_auth(endpoint.url) or f"Bearer {key or NO_KEY}",
     }
-    return ours | {name.lower(): value for name, value in endpoint.headers.items()}
+
+
+def _own(endpoint: Endpoint) -> dict[str, str]:
+    return {name.lower(): value for name, value in endpoint.headers.items()}
 
 
 def _basic_auth(url: str) -> str:

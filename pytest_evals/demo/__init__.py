@@ -1,1 +1,1 @@
-"""A loopback OpenAI-compatible server with a deterministic, imperfect model."""
+"""A loopback server of OpenAI's and Anthropic's APIs with a deterministic, imperfect model."""

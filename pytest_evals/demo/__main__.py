@@ -12,14 +12,14 @@ from typing import NoReturn
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pytest_evals.demo",
-        description="Serve a deterministic, imperfect model on 127.0.0.1 as OpenAI would.",
+        description="Serve a deterministic, imperfect model on 127.0.0.1 as OpenAI and others do.",
     )
     add = parser.add_argument
     add("--port", type=int, default=8000, help="0 picks a free one (default: %(default)s)")
     add("--latency", type=float, default=0.0, metavar="S", help="seconds of every request")
     add("--straggler", type=float, default=0.0, metavar="S", help="seconds of the first request")
     add("--key", help="refuse every other bearer token with 401")
-    add("--status", type=int, help="answer every chat request with this status")
+    add("--status", type=int, help="answer every request with this status")
     add("--fault-rate", type=float, default=0.0, metavar="P", help="share of faulty requests")
     add(
         "--fault-kinds",

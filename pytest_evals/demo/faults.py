@@ -13,11 +13,11 @@ class Faults:
     """How a server misbehaves.
 
     Attributes:
-        latency: seconds every chat request takes.
-        straggler: seconds the first chat request takes; 0 for none.
+        latency: seconds every request takes.
+        straggler: seconds the first request takes; 0 for none.
         key: the bearer token that is accepted; None accepts any.
-        status: the status every chat request is answered with; None for an answer.
-        rate: share of chat requests that meet a fault, 0 to 1.
+        status: the status every request is answered with; None for an answer.
+        rate: share of requests that meet a fault, 0 to 1.
         kinds: which faults: a status from 400 on as text (`"429"`), `reset` (the connection is
             reset), `hang` (no answer, ever), `truncated` (JSON cut in the middle), `html` (a page
             with status 200).
@@ -49,7 +49,7 @@ class Faults:
                 )
 
     def kind_of(self, number: int) -> str | None:
-        """Return the fault of chat request `number` (counted from 1), or None."""
+        """Return the fault of request `number` (counted from 1), or None."""
         if self.status is not None:
             return str(self.status)
         if not self.rate:
@@ -60,5 +60,5 @@ class Faults:
         return self.kinds[int(draws.random() * len(self.kinds))]
 
     def delay_of(self, number: int) -> float:
-        """Return how many seconds chat request `number` (counted from 1) takes."""
+        """Return how many seconds request `number` (counted from 1) takes."""
         return self.straggler if number == 1 and self.straggler else self.latency

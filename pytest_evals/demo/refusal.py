@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class RequestError(Exception):
-    """A request that is answered with an error in OpenAI's shape."""
+    """A request that is answered with an error."""
 
     def __init__(
         self, status: int, message: str, *, code: str | None = None, param: str | None = None

@@ -1,4 +1,4 @@
-"""The demo server: OpenAI's chat completions over HTTP, on the loopback interface only."""
+"""The demo server: the APIs of OpenAI and Anthropic over HTTP, on the loopback interface only."""
 
 from __future__ import annotations
 
@@ -7,20 +7,34 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
 
-from .completions import completion
+from .anthropic_messages import anthropic_message
+from .chat_completions import chat_completion
+from .error_bodies import error_body
 from .faults import Faults
 from .model import MODELS
 from .refusal import RequestError
+from .responses import response
+from .text_completions import text_completion
 
 HOST = "127.0.0.1"
 MAX_BODY = 4 * 2**20
+MESSAGES = "/v1/messages"
+
+Answer = Callable[[dict[str, Any], int], dict[str, Any]]
+# What answers the requests of each route.
+ANSWERS: dict[str, Answer] = {
+    "/v1/chat/completions": chat_completion,
+    "/v1/completions": text_completion,
+    "/v1/responses": response,
+    MESSAGES: anthropic_message,
+}
 
 
 class DemoApp:
@@ -28,13 +42,13 @@ class DemoApp:
 
     Args:
         faults: how it misbehaves.
-        record: keep the body of every chat request in `bodies`.
+        record: keep the body of every request in `bodies`.
 
     Attributes:
-        requests: chat requests so far.
-        peak: most chat requests that were in flight at once.
-        bodies: of the chat requests whose body could be read, when `record` is set.
-        arrival: notified of each chat request.
+        requests: those that asked the model, so far.
+        peak: most of them that were in flight at once.
+        bodies: of those whose body could be read, when `record` is set.
+        arrival: notified of each of them.
     """
 
     def __init__(self, faults: Faults, *, record: bool = False) -> None:
@@ -50,7 +64,8 @@ class DemoApp:
         """Return a runner that serves the application, not yet set up."""
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_get("/v1/models", self._models)
-        app.router.add_post("/v1/chat/completions", self._chat)
+        for path in ANSWERS:
+            app.router.add_post(path, self._ask)
         app.router.add_route("*", "/{path:.*}", self._unknown)
         # A handler whose client has gone is cancelled, so that `in_flight` stays true; what is
         # left at shutdown (a hang, a long latency) is not waited for.
@@ -60,7 +75,7 @@ class DemoApp:
         try:
             self._check_key(request)
         except RequestError as error:
-            return self._error(error)
+            return self._error(error, request)
         models = [
             {"id": name, "object": "model", "created": 0, "owned_by": "pytest-rollouts"}
             for name in MODELS
@@ -69,9 +84,10 @@ class DemoApp:
 
     async def _unknown(self, request: web.Request) -> web.StreamResponse:
         where = f"{request.method} {request.path}"
-        return self._error(RequestError(404, f"Unknown request URL: {where}", code="unknown_url"))
+        error = RequestError(404, f"Unknown request URL: {where}", code="unknown_url")
+        return self._error(error, request)
 
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
+    async def _ask(self, request: web.Request) -> web.StreamResponse:
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         with self.arrival:
@@ -80,7 +96,7 @@ class DemoApp:
         try:
             return await self._answered(request, number)
         except RequestError as error:
-            return self._error(error)
+            return self._error(error, request)
         finally:
             self.in_flight -= 1
 
@@ -94,28 +110,23 @@ class DemoApp:
             await asyncio.sleep(delay)
         kind = self.faults.kind_of(number)
         if kind is None:
-            return _json(completion(body, number))
+            return _json(ANSWERS[request.path](body, number))
         if kind.isdecimal():
             raise RequestError(int(kind), f"The demo server was asked to answer {kind}")
-        return await _misbehave(kind, request, completion(body, number))
+        return await _misbehave(kind, request, ANSWERS[request.path](body, number))
 
     def _check_key(self, request: web.Request) -> None:
+        is_anthropic = request.path == MESSAGES
+        if is_anthropic and "anthropic-version" not in request.headers:
+            raise RequestError(400, "anthropic-version: header is required")
         expected = self.faults.key
-        if expected is not None and request.headers.get("Authorization") != f"Bearer {expected}":
+        if expected is None or request.headers.get("Authorization") == f"Bearer {expected}":
+            return
+        if not is_anthropic or request.headers.get("x-api-key") != expected:
             raise RequestError(401, "Incorrect API key provided", code="invalid_api_key")
 
-    def _error(self, error: RequestError) -> web.Response:
-        kinds = {429: "rate_limit_error"}
-        kind = "server_error" if error.status >= 500 else "invalid_request_error"
-        body = {
-            "error": {
-                "message": str(error),
-                "type": kinds.get(error.status, kind),
-                "param": error.param,
-                "code": error.code,
-            }
-        }
-        response = _json(body, error.status)
+    def _error(self, error: RequestError, request: web.Request) -> web.Response:
+        response = _json(error_body(error, is_anthropic=request.path == MESSAGES), error.status)
         if self.faults.retry_after is not None and (error.status == 429 or error.status >= 500):
             response.headers["Retry-After"] = f"{self.faults.retry_after:g}"
         return response
@@ -213,22 +224,22 @@ class DemoServer:
 
     @property
     def requests(self) -> int:
-        """Chat requests so far."""
+        """Requests to the model so far."""
         return self._app.requests
 
     @property
     def in_flight(self) -> int:
-        """Chat requests that have no answer yet."""
+        """Requests that have no answer yet."""
         return self._app.in_flight
 
     @property
     def peak(self) -> int:
-        """Most chat requests that were in flight at once."""
+        """Most requests that were in flight at once."""
         return self._app.peak
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
-        """The bodies of the chat requests so far, in order of arrival."""
+        """The bodies of the requests so far, in order of arrival."""
         return self._app.bodies
 
     def start(self) -> None:
@@ -250,7 +261,7 @@ class DemoServer:
             self._thread.join()
 
     def wait_for_requests(self, count: int, timeout: float = 10.0) -> None:
-        """Block until `count` chat requests have come.
+        """Block until `count` requests have come.
 
         Raises:
             TimeoutError: they have not after `timeout` seconds.

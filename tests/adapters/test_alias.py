@@ -92,7 +92,7 @@ def test_all_that_is_starred_can_be_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["SandboxEnv", "PythonEnv", "MCPEnv", "AnthropicMessagesClient", "ReasoningGymEnv"]
+    "name", ["SandboxEnv", "PythonEnv", "MCPEnv", "RendererClient", "ReasoningGymEnv"]
 )
 def test_what_only_the_package_has(alias: VerifiersAlias, name: str) -> None:
     vf = importlib.import_module("verifiers")

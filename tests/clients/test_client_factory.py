@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from pytest_evals.clients.factory import make_client
-from pytest_evals.endpoints.endpoint import Endpoint
+from pytest_evals.endpoints.endpoint import CLIENT_TYPES, Endpoint
 from pytest_evals.errors import SetupError
 
 
@@ -15,9 +15,20 @@ def endpoint(**fields: str) -> Endpoint:
     return Endpoint(**({"key_var": None} | defaults | fields))  # type: ignore[arg-type]
 
 
-async def test_the_client_type_names_the_wire_format() -> None:
-    client = make_client(endpoint(), None)
-    assert type(client).__name__ == "OpenAIChatCompletionsClient"
+@pytest.mark.parametrize(
+    ("client_type", "name"),
+    [
+        ("openai_chat_completions", "OpenAIChatCompletionsClient"),
+        ("openai_completions", "OpenAICompletionsClient"),
+        ("openai_chat_completions_token", "OpenAIChatCompletionsTokenClient"),
+        ("openai_responses", "OpenAIResponsesClient"),
+        ("anthropic_messages", "AnthropicMessagesClient"),
+    ],
+)
+async def test_the_client_type_names_the_wire_format(client_type: str, name: str) -> None:
+    client = make_client(endpoint(client_type=client_type), None)
+    assert type(client).__name__ == name
+    assert client_type in CLIENT_TYPES
     await client.close()
 
 
@@ -38,7 +49,7 @@ def test_an_unusable_url_is_refused(url: str) -> None:
 def test_the_protocol_and_the_factory_import_nothing_heavy() -> None:
     script = (
         "import sys, pytest_evals.clients.client, pytest_evals.clients.factory, "
-        "pytest_evals.clients.retries, pytest_evals.clients.replies;"
+        "pytest_evals.clients.retries, pytest_evals.clients.chat_reply;"
         "print(sorted({'openai', 'pydantic', 'aiohttp', 'httpx2'} & set(sys.modules)))"
     )
     ended = subprocess.run(

@@ -89,9 +89,9 @@ async def test_an_unknown_model_is_refused_as_openai_does(session: aiohttp.Clien
 
 async def test_an_unknown_route_is_an_error_in_json(session: aiohttp.ClientSession) -> None:
     with DemoServer() as server:
-        async with session.post(f"{server.url}/responses", data=b"{}") as reply:
+        async with session.post(f"{server.url}/embeddings", data=b"{}") as reply:
             assert reply.status == 404
-            assert "POST /v1/responses" in (await reply.json())["error"]["message"]
+            assert "POST /v1/embeddings" in (await reply.json())["error"]["message"]
         assert server.requests == 0
 
 

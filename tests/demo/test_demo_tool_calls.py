@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_evals.demo.completions import completion
+from pytest_evals.demo.chat_completions import chat_completion
 from pytest_evals.demo.refusal import RequestError
 
 PARAMETERS = {
@@ -26,19 +26,19 @@ ANSWERED = {"role": "tool", "tool_call_id": "c1", "content": "36"}
 
 
 def choice(**changes: Any) -> dict[str, Any]:
-    found: dict[str, Any] = completion({**REQUEST, **changes}, 1)["choices"][0]
+    found: dict[str, Any] = chat_completion({**REQUEST, **changes}, 1)["choices"][0]
     return found
 
 
 def refusal(body: dict[str, Any]) -> str:
     with pytest.raises(RequestError) as caught:
-        completion(body, 1)
+        chat_completion(body, 1)
     assert caught.value.status == 400
     return str(caught.value)
 
 
 def test_tool_calls_have_the_shape_of_openai() -> None:
-    reply = completion(REQUEST, 1)
+    reply = chat_completion(REQUEST, 1)
     (found,) = reply["choices"]
     message = found["message"]
 
@@ -64,11 +64,11 @@ def test_results_are_counted_and_answered() -> None:
         for call, result in zip(called["tool_calls"], ("36", "32"), strict=True)
     ]
     messages = [*ASKED, {k: v for k, v in called.items() if v is not None}, *results]
-    reply = completion({**REQUEST, "messages": messages}, 2)
+    reply = chat_completion({**REQUEST, "messages": messages}, 2)
 
     assert reply["choices"][0]["message"]["content"] == "The answer is 68."
     assert reply["choices"][0]["finish_reason"] == "stop"
-    assert reply["usage"]["prompt_tokens"] > completion(REQUEST, 1)["usage"]["prompt_tokens"]
+    assert reply["usage"]["prompt_tokens"] > chat_completion(REQUEST, 1)["usage"]["prompt_tokens"]
 
 
 def test_what_the_request_says_of_calls() -> None:
@@ -79,8 +79,8 @@ def test_what_the_request_says_of_calls() -> None:
 
 @pytest.mark.parametrize("limit", range(1, 20))
 def test_a_token_limit_cuts_calls(limit: int) -> None:
-    whole = completion(REQUEST, 1)["usage"]["completion_tokens"]
-    reply = completion({**REQUEST, "max_completion_tokens": limit}, 1)
+    whole = chat_completion(REQUEST, 1)["usage"]["completion_tokens"]
+    reply = chat_completion({**REQUEST, "max_completion_tokens": limit}, 1)
     found, used = reply["choices"][0], reply["usage"]["completion_tokens"]
 
     assert used == min(limit, whole)

@@ -188,7 +188,7 @@ def test_environment_that_does_not_import(project: Project, url: str) -> None:
         ("def load_environment():\n    return 3\n", "*returned int, not an Environment*"),
         (
             "import verifiers\ndef load_enviroment(): ...\n",
-            "defines load_enviroment(); an environment is made by load_environment() (environments/env.py:2)",
+            "defines load_enviroment(); an environment is made by *(environments/env.py:2)",
         ),
     ],
     ids=["syntax", "import", "returned", "misnamed"],
@@ -415,13 +415,16 @@ def test_gate_on_a_metric_that_a_hook_does_not_know(project: Project, url: str) 
     )
 
 
-def test_wire_format_without_a_client(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-some-key")
-    project.evals(ONE_EVAL + 'provider = "anthropic"\nmodel = "m"')
+def test_wire_format_without_a_client(project: Project, url: str) -> None:
+    (project.path / "endpoints.toml").write_text(
+        f'[[endpoint]]\nendpoint_id = "odd"\nmodel = "m"\nurl = "{url}"\nkey = "EMPTY"\n'
+        'api_client_type = "renderer"\n'
+    )
+    project.evals(ONE_EVAL + 'endpoint_id = "odd"\nendpoints_path = "endpoints.toml"')
     result = project.run("bench.toml")
     assert result.ret == 1
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*client type 'anthropic_messages' is not supported*"])
+    result.stdout.fnmatch_lines(["*client type 'renderer' is not supported*"])
 
 
 def test_missing_key_is_one_error(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,21 @@
-"""Wire: messages and tools as OpenAI's chat completions take them."""
+"""Messages and tools as OpenAI's chat completions take them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_TOOL_FIELDS = ("name", "description", "parameters", "strict")
+from .tools import function_of
 
 
 def wire_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a message with its tool calls in OpenAI's form; without any, as it is."""
+    """Return a message with its tool calls in OpenAI's form; without any, as it is.
+
+    A prompt that is text and no chat (role "text") is what a user says.
+    """
     calls = message.get("tool_calls")
     if not calls:
-        return message
+        return {**message, "role": "user"} if message.get("role") == "text" else message
     return {**message, "tool_calls": [_wire_call(call) for call in calls]}
 
 
@@ -32,5 +35,4 @@ def wire_tools(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _wire_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     if tool.get("type") == "function" and "function" in tool:
         return dict(tool)
-    function = {name: tool[name] for name in _TOOL_FIELDS if tool.get(name) is not None}
-    return {"type": "function", "function": function}
+    return {"type": "function", "function": function_of(tool)}

@@ -1,16 +1,14 @@
-"""Replies: from the bytes of a chat completion to a Response, checked where it is read."""
+"""From the bytes of a chat completion to a Response, checked where it is read."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import EmptyModelResponseError, InvalidModelResponseError
 from ..messages import FinishReason, Message, Response, ResponseMessage, Usage, as_tool_call
+from .reading import count, empty, invalid, json_object, text
 from .target import Target
 
-_QUOTED = 200
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
@@ -32,36 +30,49 @@ def read_reply(raw: bytes, target: Target) -> Response:
         EmptyModelResponseError: its message has no content, tool call or refusal.
         InvalidModelResponseError: it is not a chat completion; quotes its first characters.
     """
-    try:
-        reply = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise _invalid(raw, target, "is not JSON") from None
-    if not isinstance(reply, dict):
-        raise _invalid(raw, target, "is not a JSON object")
-    choices = reply.get("choices")
-    if not isinstance(choices, list) or not choices:
-        raise _invalid(raw, target, "has no choices")
-    choice = choices[0]
-    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-        raise _invalid(raw, target, "has no message in its first choice")
+    reply = json_object(raw, target)
+    choice = choice_of(reply, raw, target)
+    fields = choice.get("message")
+    if not isinstance(fields, dict):
+        raise invalid(raw, target, "has no message in its first choice")
     reason = choice.get("finish_reason")
-    # OpenRouter reports a provider that failed halfway like this, with status 200.
-    if reason == "error":
-        raise _invalid(raw, target, "ended in an error")
-    fault = _fault(choice["message"])
+    fault = _fault(fields)
     if fault:
-        raise _invalid(raw, target, fault)
-    message = _message(choice["message"])
-    if _is_empty(message) and reason not in _ENDED_EARLY:
-        raise EmptyModelResponseError(_words(raw, target, "has no content"))
+        raise invalid(raw, target, fault)
+    message = _message(fields)
+    if _is_empty(message) and text(reason) not in _ENDED_EARLY:
+        raise empty(raw, target)
     return Response(
         message=message,
-        model=_text(reply.get("model")),
-        id=_text(reply.get("id")),
-        created=_count(reply.get("created")),
-        finish_reason=_FINISH_REASONS.get(reason) if isinstance(reason, str) else None,
-        usage=_usage(reply.get("usage")),
+        model=text(reply.get("model")),
+        id=text(reply.get("id")),
+        created=count(reply.get("created")),
+        finish_reason=finish_reason_of(reason),
+        usage=chat_usage(reply.get("usage")),
     )
+
+
+def choice_of(reply: Mapping[str, Any], raw: bytes, target: Target) -> Mapping[str, Any]:
+    """Return the first choice of a completion.
+
+    Raises:
+        InvalidModelResponseError: there is none, or it ended in an error.
+    """
+    choices = reply.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise invalid(raw, target, "has no choices")
+    choice = choices[0]
+    if not isinstance(choice, dict):
+        raise invalid(raw, target, "has no message in its first choice")
+    # OpenRouter reports a provider that failed halfway like this, with status 200.
+    if choice.get("finish_reason") == "error":
+        raise invalid(raw, target, "ended in an error")
+    return choice
+
+
+def finish_reason_of(reason: object) -> FinishReason:
+    """Return why the model stopped, None for reasons that have no word here."""
+    return _FINISH_REASONS.get(reason) if isinstance(reason, str) else None
 
 
 def _message(fields: Mapping[str, Any]) -> Message:
@@ -115,32 +126,13 @@ def _is_empty(message: Message) -> bool:
     )
 
 
-def _usage(counted: object) -> Usage | None:
+def chat_usage(counted: object) -> Usage | None:
+    """Return the tokens that a server of OpenAI's older formats counted."""
     if not isinstance(counted, dict):
         return None
     details = counted.get("completion_tokens_details")
     return Usage(
-        prompt_tokens=_count(counted.get("prompt_tokens")),
-        completion_tokens=_count(counted.get("completion_tokens")),
-        reasoning_tokens=_count(details.get("reasoning_tokens"))
-        if isinstance(details, dict)
-        else 0,
+        prompt_tokens=count(counted.get("prompt_tokens")),
+        completion_tokens=count(counted.get("completion_tokens")),
+        reasoning_tokens=count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0,
     )
-
-
-def _count(value: object) -> int:
-    return int(value) if isinstance(value, int) and value >= 0 else 0
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _words(raw: bytes, target: Target, fault: str) -> str:
-    # More bytes than are quoted: a character can take several.
-    quoted = target.quote(raw[: 8 * _QUOTED].decode(errors="replace"), _QUOTED)
-    return f"the reply of {target.url} {fault}: {quoted or '(nothing)'}"
-
-
-def _invalid(raw: bytes, target: Target, fault: str) -> InvalidModelResponseError:
-    return InvalidModelResponseError(_words(raw, target, fault))

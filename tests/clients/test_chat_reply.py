@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_evals.clients.replies import read_reply
+from pytest_evals.clients.chat_reply import read_reply
 from pytest_evals.clients.target import Target
 from pytest_evals.endpoints.secrets import Secrets
 from pytest_evals.errors import EmptyModelResponseError, InvalidModelResponseError
