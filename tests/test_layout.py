@@ -64,7 +64,9 @@ STANDARD_LIBRARY_ONLY = (
 
 # Loaded in every pytest session, also in one that collects no eval: at module level these import
 # the standard library, pytest and each other.
-LOADED_ALWAYS = ("plugin", "plugin.garbage", "plugin.hookspecs", "plugin.options")
+LOADED_ALWAYS = (
+    "plugin", "plugin.garbage", "plugin.hookspecs", "plugin.options", "plugin.settings",
+)  # fmt: skip
 
 MAX_LINES = 350
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .ablations import MOST_POINTS, Point, points_of, read_sweep
 from .document import Document, Mistake
 from .lines import KeyPath
 from .schema import ALIASES, Level, check_table
@@ -18,24 +19,27 @@ class Block:
     """One table that becomes one eval.
 
     Attributes:
-        table: its own values, aliases replaced.
+        table: its own values, aliases replaced; of a point of an ablation also those it sweeps.
         at: where it stands in the document: `("eval", 1)`; `()` is the top level.
         document: the file.
+        point: what an ablation sweeps; None of any other block.
     """
 
     table: Mapping[str, Any]
     at: KeyPath
     document: Document
+    point: Point | None = None
 
     def line(self, *keys: str | int) -> int | None:
         """Return the line of a key of this block, or of its header."""
-        return self.document.line(*self.at, *keys)
+        swept = None if self.point is None else self.point.places.get(".".join(map(str, keys)))
+        return self.document.line(*self.at, *(keys if swept is None else swept))
 
 
 def read_blocks(document: Document) -> tuple[Block, list[Block], list[Mistake]]:
     """Return the top level of a file, the blocks that become evals, and the mistakes in both.
 
-    Ablations will expand here, into blocks that follow those of `[[eval]]`.
+    First the `[[eval]]` blocks, then the points of each `[[ablation]]`, as they stand in the file.
     """
     mistakes: list[Mistake] = []
     globals_ = {key: value for key, value in document.table.items() if key not in _ARRAYS}
@@ -44,10 +48,11 @@ def read_blocks(document: Document) -> tuple[Block, list[Block], list[Mistake]]:
     blocks = [
         _checked(table, ("eval", index), document, mistakes) for index, table in enumerate(evals)
     ]
-    for index, _ in enumerate(_array("ablation", document, mistakes)):
-        line = document.line("ablation", index)
-        message = "[[ablation]] is not supported yet; write each of its points as an [[eval]] block"
-        mistakes.append(Mistake(line, message))
+    for index, table in enumerate(_array("ablation", document, mistakes)):
+        blocks += _expanded(table, ("ablation", index), top_level, mistakes)
+        if len(blocks) > MOST_POINTS:
+            message = f"more than {MOST_POINTS} evals in one file"
+            return top_level, [], [*mistakes, Mistake(document.line("ablation", index), message)]
     if not blocks and not mistakes:
         hint = "no evals here; an eval file needs at least one [[eval]] block with an env_id"
         mistakes.append(Mistake(None, hint))
@@ -76,7 +81,9 @@ def own_and_inherited(lines: Mapping[KeyPath, Mapping[str, int]], block: Block) 
         for key, line in lines.get((), {}).items()
         if key.partition(".")[0] not in block.table
     }
-    return {**inherited, **lines.get(block.at, {})}
+    swept = {} if block.point is None else block.point.places
+    points = {key: block.document.line(*block.at, *place) or 1 for key, place in swept.items()}
+    return {**inherited, **lines.get(block.at, {}), **points}
 
 
 def _array(key: str, document: Document, mistakes: list[Mistake]) -> list[Mapping[str, Any]]:
@@ -97,3 +104,21 @@ def _checked(
     table, problems = check_table(raw, level)
     mistakes += [Mistake(document.line(*at, *path), message) for path, message in problems]
     return Block(table, at, document)
+
+
+def _expanded(
+    raw: Mapping[str, Any], at: KeyPath, top_level: Block, mistakes: list[Mistake]
+) -> list[Block]:
+    """Return the points of an `[[ablation]]`; none of one with mistakes."""
+    document = top_level.document
+    fixed, dimensions, problems = read_sweep(raw)
+    swept = {dimension.key for dimension in dimensions if not dimension.is_arg}
+    if not problems and "env_id" not in {*fixed, *swept, *top_level.table}:
+        problems.append(((), "this [[ablation]] has no env_id, fixed, swept or at top level"))
+    mistakes += [Mistake(document.line(*at, *path), message) for path, message in problems]
+    if problems:
+        return []
+    return [
+        Block({**fixed, **point.table}, at, document, point)
+        for point in points_of(dimensions, is_named="name" in fixed)
+    ]

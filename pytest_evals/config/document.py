@@ -44,19 +44,23 @@ class Mistake:
     Attributes:
         line: counted from 1; None when it is about the whole file.
         message: what is wrong and what to do, naming the key.
+        path: where it is in another file than the one that is read.
     """
 
     line: int | None
     message: str
+    path: Path | None = None
 
 
 def raise_mistakes(path: Path, mistakes: list[Mistake]) -> None:
     """Raise one ConfigError that lists the mistakes by line; none raises nothing."""
     if not mistakes:
         return
-    first, *others = sorted(mistakes, key=lambda mistake: mistake.line or 0)
-    rest = [str(ConfigError(path, mistake.line, mistake.message)) for mistake in others]
-    raise ConfigError(path, first.line, "\n".join([first.message, *rest]))
+    # Once each: a mistake at top level or in an ablation is met again in every eval.
+    each = dict.fromkeys(sorted(mistakes, key=lambda mistake: mistake.line or 0))
+    first, *others = each
+    rest = [str(ConfigError(other.path or path, other.line, other.message)) for other in others]
+    raise ConfigError(first.path or path, first.line, "\n".join([first.message, *rest]))
 
 
 def read_document(path: Path) -> Document:

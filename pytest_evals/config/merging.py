@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .assignments import Assignment
+    from .blocks import Block
 
 Table = Mapping[str, Any]
 
@@ -13,9 +17,14 @@ BUILT_IN: Table = {
     "model": "openai/gpt-4.1-mini",
 }
 
-# Top-level keys that are no defaults of the evals: an environment must be named by each block, and
-# `max_concurrent` up there is the limit of the whole session.
-_NOT_INHERITED = frozenset({"env_id", "max_concurrent"})
+# `max_concurrent` at the top of a file is the limit of the whole session, no default of the evals.
+_NOT_INHERITED = frozenset({"max_concurrent"})
+
+# Where a request goes, and with which key: one decision, of the level that names a server.
+ADDRESS = ("api_base_url", "api_key_var", "api_client_type")
+
+# What an eval sends with every request, and may also say in `sampling_args`.
+SHORT_SAMPLING = ("max_tokens", "temperature")
 
 
 def over(upper: Table, lower: Table) -> dict[str, Any]:
@@ -31,31 +40,73 @@ def over(upper: Table, lower: Table) -> dict[str, Any]:
     return {**kept, **upper}
 
 
-def merge_block(block: Table, top_level: Table) -> dict[str, Any]:
-    """Return a block with the top-level values of its file as defaults."""
-    inherited = {key: value for key, value in top_level.items() if key not in _NOT_INHERITED}
-    return over(block, inherited)
+def merge_block(block: Block, top_level: Block) -> dict[str, Any]:
+    """Return a block's values with the top-level ones of its file as defaults.
+
+    An `[[eval]]` does not inherit `env_id`; a point of an ablation does, and its swept arguments
+    are put into the `env_args` that it has or inherits.
+    """
+    left_out = _NOT_INHERITED if block.point is not None else {*_NOT_INHERITED, "env_id"}
+    inherited = {key: value for key, value in top_level.table.items() if key not in left_out}
+    merged = over(block.table, inherited)
+    if block.point is not None and block.point.args:
+        merged["env_args"] = {**merged.get("env_args", {}), **block.point.args}
+    return merged
 
 
-def merge_levels(file: Table, settings: Sequence[Table], environment: Table) -> dict[str, Any]:
+def merge_levels(levels: Sequence[Table]) -> dict[str, Any]:
     """Return the values of an eval.
 
     Args:
-        file: the block, merged with the top level of its file.
-        settings: the tables of the command line and the ini file, the strongest first.
-        environment: the defaults that come with the environment.
+        levels: the strongest first: the block merged with the top level of its file, the command
+            line, the ini file, the defaults that come with the environment, those built in.
     """
-    merged = over(environment, BUILT_IN)
-    for table in reversed(settings):
-        merged = over(table, merged)
-    if "endpoint_id" in file:
-        # A row of the registry says where requests go; a provider given elsewhere would send the
-        # row's model and key variable to another server.
-        merged.pop("provider", None)
-    return over(file, merged)
+    merged: dict[str, Any] = {}
+    for table in reversed(levels):
+        merged = _over_level(table, merged)
+    return merged
+
+
+def assign(values: Table, assignments: Sequence[Assignment]) -> dict[str, Any]:
+    """Return the values of an eval with those of `--evals-set`, which beat every level."""
+    assigned: dict[str, Any] = {}
+    for assignment in assignments:
+        key, *inner = assignment.path
+        known = assigned.get(key, values.get(key) if inner else None)
+        assigned[key] = _put(known, inner, assignment.value)
+    return _over_level(assigned, values)
 
 
 def merge_sampling_args(values: Table) -> dict[str, Any]:
     """Return the sampling arguments, with `max_tokens` and `temperature` where they were given."""
-    given = {key: values[key] for key in ("max_tokens", "temperature") if key in values}
+    given = {key: values[key] for key in SHORT_SAMPLING if key in values}
     return {**given, **values.get("sampling_args", {})}
+
+
+def _over_level(upper: Table, lower: Table) -> dict[str, Any]:
+    """Return the values of two levels: as `over`, and nothing of `lower` undoes what `upper` says.
+
+    A server that `upper` names, by `endpoint_id` or `provider`, is not sent what `lower` means for
+    another: its model and key variable would go elsewhere. What `upper` says of sampling in short
+    is not beaten by the `sampling_args` of `lower`.
+    """
+    kept = dict(lower)
+    if "endpoint_id" in upper:
+        kept.pop("provider", None)
+    if "endpoint_id" in upper or "provider" in upper:
+        for key in ADDRESS:
+            kept.pop(key, None)
+    short = [key for key in SHORT_SAMPLING if key in upper and "sampling_args" not in upper]
+    if "sampling_args" in kept and short:
+        table = kept["sampling_args"]
+        kept["sampling_args"] = {k: v for k, v in table.items() if k not in short}
+    return over(upper, kept)
+
+
+def _put(table: Any, path: Sequence[str], value: Any) -> Any:
+    """Return `table` with a value at a path of keys; what is no table there is replaced."""
+    if not path:
+        return value
+    key, *inner = path
+    known = table if isinstance(table, Mapping) else {}
+    return {**known, key: _put(known.get(key), inner, value)}

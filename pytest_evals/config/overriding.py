@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .blocks import Block
+from .merging import ADDRESS, SHORT_SAMPLING
 from .settings import Settings, option_of
+
+# Their values may be keys.
+_NOT_TOLD = ("header", "headers")
 
 
 def overridden(
@@ -27,12 +31,13 @@ def overridden(
             ruling = _ruling_key(key, table)
             if ruling is not None and (ruling != key or table[key] != value):
                 source = block if ruling in block.table else top_level
-                says.setdefault(key, []).append(_says(source, ruling, key))
+                says.setdefault(key, []).append(_says(source, ruling, key, table[ruling]))
     limit = command_line.max_concurrent
     if limit is not None and top_level.table.get("max_concurrent", limit) != limit:
-        says["max_concurrent"] = [_says(top_level, "max_concurrent", "max_concurrent")]
+        stated = top_level.table["max_concurrent"]
+        says["max_concurrent"] = [_says(top_level, "max_concurrent", "max_concurrent", stated)]
     return tuple(
-        f"{option_of(key)}={getattr(command_line, key)} ({', '.join(dict.fromkeys(places))})"
+        f"{_told(key, getattr(command_line, key))} ({', '.join(dict.fromkeys(places))})"
         for key, places in says.items()
     )
 
@@ -41,10 +46,20 @@ def _ruling_key(key: str, file: Mapping[str, Any]) -> str | None:
     """Return the key of the file that decides about `key`; None when the file leaves it open."""
     if key in file:
         return key
-    return "endpoint_id" if key in ("model", "provider") and "endpoint_id" in file else None
+    if key in SHORT_SAMPLING and key in file.get("sampling_args", {}):
+        return "sampling_args"
+    if key == "model" and "endpoint_id" in file:
+        return "endpoint_id"
+    stronger = {"provider": ("endpoint_id",), **dict.fromkeys(ADDRESS, ("endpoint_id", "provider"))}
+    return next((each for each in stronger.get(key, ()) if each in file), None)
 
 
-def _says(source: Block, ruling: str, key: str) -> str:
-    what = "" if ruling == key else f"{ruling} "
+def _says(source: Block, ruling: str, key: str, value: Any) -> str:
     where = f"{source.document.path.name}:{source.line(ruling)}"
-    return f"{where} says {what}{source.table[ruling]}"
+    if ruling in _NOT_TOLD or isinstance(value, Mapping):
+        return where if ruling == key else f"{where} says {ruling}"
+    return f"{where} says {'' if ruling == key else f'{ruling} '}{value}"
+
+
+def _told(key: str, value: Any) -> str:
+    return option_of(key) if key in _NOT_TOLD else f"{option_of(key)}={value}"

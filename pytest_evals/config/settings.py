@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import SetupError
+OPTION_SET = "--evals-set"
+
+# They are no default for the key of an eval of that name.
+_OF_THE_SESSION = ("max_concurrent", "gates", "assignments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,32 +20,47 @@ class Settings:
     Attributes:
         model: model id or alias of the registry.
         provider: a provider's name.
+        endpoints_path: the registry, absolute.
+        api_base_url, api_key_var, api_client_type: where requests go, and how.
+        header: `Name: Value` lines, sent with every request.
+        env_args, extra_env_kwargs: tables, as in the file.
+        env_dir_path: the folder of environments, absolute.
+        max_tokens, temperature, sampling_args: what every request says.
         num_examples: examples of each eval; 0 or less takes all.
         rollouts_per_example: attempts at each example, at least 1.
         max_concurrent: rollouts in flight in the whole session; 0 or less is unlimited.
         gates: conditions added to those of every eval.
+        assignments: `key=value` texts that beat every level, the file too.
     """
 
     model: str | None = None
     provider: str | None = None
+    endpoints_path: str | None = None
+    api_base_url: str | None = None
+    api_key_var: str | None = None
+    api_client_type: str | None = None
+    header: tuple[str, ...] | None = None
+    env_args: Mapping[str, Any] | None = None
+    extra_env_kwargs: Mapping[str, Any] | None = None
+    env_dir_path: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    sampling_args: Mapping[str, Any] | None = None
     num_examples: int | None = None
     rollouts_per_example: int | None = None
     max_concurrent: int | None = None
     gates: tuple[str, ...] = ()
+    assignments: tuple[str, ...] = ()
 
     def table(self) -> dict[str, Any]:
         """Return the values that were given and that an eval can have, by key of the file."""
-        keys = ("model", "provider", "num_examples", "rollouts_per_example")
-        return {key: value for key in keys if (value := getattr(self, key)) is not None}
+        given = {key: getattr(self, key) for key in SETTING_KEYS}
+        return {key: value for key, value in given.items() if value is not None}
 
-    def check(self, written: str) -> None:
-        """Raise SetupError for a value that no eval can have.
 
-        Args:
-            written: how this level writes `rollouts_per_example`, for the message.
-        """
-        if self.rollouts_per_example is not None and self.rollouts_per_example < 1:
-            raise SetupError(f"{written}={self.rollouts_per_example}: must be at least 1")
+SETTING_KEYS = tuple(
+    field.name for field in dataclasses.fields(Settings) if field.name not in _OF_THE_SESSION
+)
 
 
 def option_of(key: str) -> str:

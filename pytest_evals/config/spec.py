@@ -12,7 +12,7 @@ from ..gates.grammar import Gate
 
 @dataclass(frozen=True, slots=True)
 class EvalSpec:
-    """One `[[eval]]` block with its defaults filled in.
+    """One `[[eval]]` block, or one point of an `[[ablation]]`, with its defaults filled in.
 
     Attributes:
         name: unique in its file; made of letters, digits and `_ . + -`.
@@ -24,7 +24,10 @@ class EvalSpec:
         model: model id or alias of the registry; None when `endpoint_id` names the endpoint.
         endpoint_id: row of the registry; None when `model` does.
         endpoints_path: the registry file, absolute; None for the default one.
-        provider, api_base_url, api_key_var: overrides of where requests go; None when not given.
+        env_dir_path: the folder of environments; None for the default one.
+        provider, api_base_url, api_key_var, api_client_type: overrides of where requests go, and in
+            which format; None when not given.
+        headers: sent with every request, over those of the registry's row; they may hold secrets.
         sampling_args: fields of the request body besides model and messages, with `max_tokens`
             and `temperature` merged in where they were given.
         max_concurrent: cap on this eval's rollouts in flight; None when only the session's applies.
@@ -40,6 +43,8 @@ class EvalSpec:
         path, line: where the block stands; line is counted from 1.
         lines: those of its keys in the file, also of keys that it has from the top level: of
             `gates`, of its element `gates.0`, of `env_args.difficulty`.
+        origins: which level gives each value, by the same names: `bench.toml:4`, `--evals-model`,
+            `built in`.
     """
 
     name: str
@@ -56,6 +61,9 @@ class EvalSpec:
     provider: str | None = None
     api_base_url: str | None = None
     api_key_var: str | None = None
+    api_client_type: str | None = None
+    env_dir_path: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     sampling_args: Mapping[str, Any] = field(default_factory=dict)
     max_concurrent: int | None = None
     pass_threshold: float | None = None
@@ -66,6 +74,7 @@ class EvalSpec:
     markers: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    origins: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def line_of(self, *keys: str) -> int:
         """Return the line of the first of `keys` that stands in the file, or of the block."""

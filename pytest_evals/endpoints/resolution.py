@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SetupError
 from ..nearest import did_you_mean
-from .endpoint import Endpoint
+from .endpoint import CLIENT_TYPES, Endpoint
 from .keys import NO_KEY, is_key_variable
 from .providers import DEFAULT_MODEL, DEFAULT_PROVIDER, PROVIDERS, Provider
 from .registry import Registry, load_registry
@@ -24,13 +25,16 @@ def resolve_endpoint(
     api_base_url: str | None,
     api_key_var: str | None,
     default_path: Path,
+    api_client_type: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Endpoint:
     """Return the endpoint that an eval's settings mean.
 
     `endpoint_id`, or else `model`, is looked up in the registry. Where it stands there, the row is
     taken, then a named provider replaces where requests go, then `api_base_url` and `api_key_var`
     do. Where it does not, `model` is the id itself, served by the provider (prime when none is
-    named), with the same two on top. A managed server is not started when requests go elsewhere.
+    named), with the same two on top. `api_client_type` and `headers` go over those of the row or
+    the provider. A managed server is not started when requests go elsewhere.
 
     Args:
         model: model id or alias of the registry; None for the default model.
@@ -40,6 +44,8 @@ def resolve_endpoint(
         api_base_url: base URL; None when not given.
         api_key_var: the environment variable that holds the key; None when not given.
         default_path: the registry to look in when none is named; it need not exist.
+        api_client_type: the wire format; None when not given.
+        headers: of every request; those of the row that have the same name, in any case, go.
 
     Raises:
         ConfigError: the registry cannot be used.
@@ -50,7 +56,7 @@ def resolve_endpoint(
             f"endpoint_id = {endpoint_id!r} and model = {model!r} are both given; "
             "the row of the registry names the model, so give one of them"
         ).of_keys("model", "endpoint_id")
-    _check_overrides(api_base_url, api_key_var)
+    _check_overrides(api_base_url, api_key_var, api_client_type)
     by_name = None if provider is None else _provider(provider)
     registry = load_registry(endpoints_path or default_path, required=endpoints_path is not None)
     row = _row(registry, model, endpoint_id)
@@ -69,7 +75,9 @@ def resolve_endpoint(
     if api_key_var is not None:
         key_var = None if api_key_var == NO_KEY else api_key_var
         endpoint = replace(endpoint, key_var=key_var, key_optional=False)
-    return endpoint
+    if api_client_type is not None:
+        endpoint = replace(endpoint, client_type=api_client_type)
+    return _with_headers(endpoint, headers) if headers else endpoint
 
 
 def unlisted_model(model: str, endpoints_path: Path | None, default_path: Path) -> str:
@@ -150,8 +158,22 @@ def _moved(endpoint: Endpoint, url: str, *, keep_key: bool) -> Endpoint:
     return moved if keep_key or not is_loopback(url) else replace(moved, key_var=None)
 
 
-def _check_overrides(api_base_url: str | None, api_key_var: str | None) -> None:
-    """Refuse a URL or a variable name that cannot be one."""
+def _with_headers(endpoint: Endpoint, headers: Mapping[str, str]) -> Endpoint:
+    """Return `endpoint` with more headers; a name is the same in capitals."""
+    given = {name.lower() for name in headers}
+    kept = {name: each for name, each in endpoint.headers.items() if name.lower() not in given}
+    return replace(endpoint, headers={**kept, **headers})
+
+
+def _check_overrides(
+    api_base_url: str | None, api_key_var: str | None, api_client_type: str | None
+) -> None:
+    """Refuse a URL, a variable name or a wire format that cannot be one."""
+    if api_client_type is not None and api_client_type not in CLIENT_TYPES:
+        raise SetupError(
+            f"api_client_type is {api_client_type!r}{did_you_mean(api_client_type, CLIENT_TYPES)};"
+            f" it can be {', '.join(CLIENT_TYPES)}"
+        ).of_keys("api_client_type")
     if api_base_url is not None:
         problem = url_problem(api_base_url)
         if problem is None and PORT in api_base_url:

@@ -44,6 +44,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """
     options.refuse_unnamed_folder(session.config)
     options.check_ini(session.config)
+    options.collect_named_environments_alone(session.config)
     if session.config.pluginmanager.hasplugin("dsession"):
         # Before xdist's own sessionstart, which starts the workers.
         from .xdist.controller import Controller
@@ -94,8 +95,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Put evals in the place of functions that are marked so, before others see the functions."""
+    """Put evals in the place of functions that are marked so, before others see the functions.
+
+    And collect the environments that are named by their id: they have no place in the folders.
+    """
     report = yield
+    if isinstance(collector, pytest.Session) and collector.config.getoption("evals_env_id"):
+        from . import nodes
+
+        report.result = [*(report.result or ()), *nodes.named_environments(collector)]
     if options.holds_marked_functions(collector, report.result):
         from .functions import collecting
 

@@ -45,6 +45,8 @@ class SessionEndpoints:
             provider=spec.provider,
             api_base_url=spec.api_base_url,
             api_key_var=spec.api_key_var,
+            api_client_type=spec.api_client_type,
+            headers=spec.headers,
             default_path=self._registry,
         )
         if endpoint in self._known:

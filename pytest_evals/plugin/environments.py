@@ -32,22 +32,39 @@ class SessionEnvironments:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self.verifiers = VerifiersImports(options.verifiers_mode(config))
-        self._named: dict[Path, EnvironmentLocation] = {}
+        self._named: dict[Path, EnvironmentLocation | None] = {}
         # By identity: what a setting was given to, the setting, and the eval's name.
         self._given: dict[int, tuple[object, Mapping[str, Any], str]] = {}
 
-    def name(self, path: Path, location: EnvironmentLocation) -> None:
-        """Note that the environment at `location` was itself named, by its path."""
+    def name(self, path: Path, location: EnvironmentLocation | None) -> None:
+        """Note that an environment was itself named, and where it is, if that is known."""
         self._named[path] = location
+
+    def find(self, env_id: str, env_dir: str | None) -> EnvironmentLocation | None:
+        """Return where an environment is that was named by its id.
+
+        None when nothing is found but a hook may know it.
+
+        Raises:
+            EnvironmentLoadError: nothing is found.
+        """
+        try:
+            return self._find(env_id, None, env_dir)
+        except EnvironmentLoadError:
+            if self._config.hook.pytest_evals_load_environment.get_hookimpls():
+                return None
+            raise
 
     def is_named(self, path: Path) -> bool:
         """Whether `path` is that of an environment that was named, not of an eval file."""
         return path in self._named
 
-    def defaults(self, env_id: str, config_dir: Path) -> Mapping[str, Any]:
+    def defaults(
+        self, env_id: str, config_dir: Path | None, env_dir: str | None
+    ) -> Mapping[str, Any]:
         """Return what an environment's own pyproject.toml says of its evals."""
         try:
-            return environment_defaults(self._find(env_id, config_dir))
+            return environment_defaults(self._find(env_id, config_dir, env_dir))
         except EnvironmentLoadError:
             return {}  # not found: an error when the eval itself is collected, if it is
 
@@ -71,12 +88,16 @@ class SessionEnvironments:
         return environment
 
     def _load(self, spec: EvalSpec) -> Environment:
-        location = self._named.get(spec.path) or self._find(spec.env_id, spec.path.parent)
+        location = self._named.get(spec.path)
+        if location is None:
+            location = self._find(spec.env_id, spec.path.parent, spec.env_dir_path)
         return load_environment(spec.env_id, location, **spec.env_args)
 
-    def _find(self, env_id: str, config_dir: Path) -> EnvironmentLocation:
-        env_dir = self._config.invocation_params.dir / _ENVIRONMENTS
-        return find_environment(env_id, env_dir=env_dir, config_dir=config_dir)
+    def _find(
+        self, env_id: str, config_dir: Path | None, env_dir: str | None
+    ) -> EnvironmentLocation:
+        folder = self._config.invocation_params.dir / (env_dir or _ENVIRONMENTS)
+        return find_environment(env_id, env_dir=folder, config_dir=config_dir)
 
     def _set_up(self, spec: EvalSpec, environment: Environment) -> None:
         settings = dict(spec.extra_env_kwargs)

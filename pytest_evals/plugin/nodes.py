@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class EvalFile(EvalCollector, pytest.File):
         """Read and check the whole file, then yield its evals."""
         session = EvalSession.of(self.config)
         with session.reported_errors(self):
-            specs = session.read_file(self.path)
+            specs = session.reader.read_file(self.path)
         yield from _evals(self, specs)
 
 
@@ -67,6 +68,37 @@ class EnvironmentFile(EvalCollector, pytest.File):
     def collect(self) -> Iterable[Eval]:
         """Yield the one eval of the environment."""
         yield from _environment_evals(self, self._found)
+
+
+class EnvironmentId(EvalCollector):
+    """An environment named by its id, wherever it is installed."""
+
+    def __init__(self, *, env_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._env_id = env_id
+
+    def collect(self) -> Iterable[Eval]:
+        """Yield the one eval of the environment."""
+        session = EvalSession.of(self.config)
+        with session.reported_errors(self):
+            specs = session.reader.read_environment_id(self._env_id)
+        yield from _evals(self, specs)
+
+
+def named_environments(session: pytest.Session) -> list[EnvironmentId]:
+    """Return the collectors of `--evals-env-id`, one for each id.
+
+    Their node ids begin with what the eval is called, as those of a file do with its path.
+    """
+    found: dict[str, EnvironmentId] = {}
+    for env_id in session.config.getoption("evals_env_id"):
+        name = re.sub(r"[^\w.+-]", "-", env_id.rpartition("/")[2].partition("@")[0]) or "-"
+        if name in found:
+            raise pytest.UsageError(
+                f"--evals-env-id={env_id}: there is an environment {name!r} already; run it alone"
+            )
+        found[name] = EnvironmentId.from_parent(session, name=name, nodeid=name, env_id=env_id)
+    return list(found.values())
 
 
 class EnvironmentDir(EvalCollector, pytest.Directory):
@@ -94,14 +126,17 @@ def _environment_evals(
 ) -> Iterator[Eval]:
     session = EvalSession.of(node.config)
     with session.reported_errors(node):
-        specs = session.read_environment(node.path, *found)
+        specs = session.reader.read_environment(node.path, *found)
     yield from _evals(node, specs)
 
 
 def _evals(parent: pytest.Collector, specs: list[EvalSpec]) -> Iterator[Eval]:
-    with EvalSession.of(parent.config).reported_errors(parent):
+    session = EvalSession.of(parent.config)
+    read = {spec.name: spec for spec in specs}
+    with session.reported_errors(parent):
         parent.ihook.pytest_evals_modify_evals(config=parent.config, evals=specs)
-        specs[:] = _checked(specs)
+        specs[:] = [_with_origins(spec, read.get(spec.name)) for spec in _checked(specs)]
+    session.specs += specs
     for spec in specs:
         for marker in spec.markers:
             # Before the mark is added, so that --strict-markers knows it.
@@ -126,6 +161,17 @@ def _checked(specs: list[EvalSpec]) -> list[EvalSpec]:
         )
         for spec in specs
     ]
+
+
+def _with_origins(spec: EvalSpec, read: EvalSpec | None) -> EvalSpec:
+    """Return a spec whose origins name the hook where it changed what was read."""
+    changed = {
+        field.name: "pytest_evals_modify_evals"
+        for field in dataclasses.fields(spec)
+        if read is None or getattr(spec, field.name) != getattr(read, field.name)
+    }
+    kept = {k: v for k, v in spec.origins.items() if k.partition(".")[0] not in changed}
+    return dataclasses.replace(spec, origins={**kept, **changed})
 
 
 class Eval(EvalCollector):

@@ -10,22 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from . import settings
+
 if TYPE_CHECKING:
     from ..adapters.choice import Mode
-    from ..config.settings import Settings
 
 # Those of `adapters.choice`.
 VERIFIERS_MODES = ("auto", "native", "package")
-
-# (name, type, metavar, help): the flag is --evals-NAME and the ini key evals_NAME.
-_SETTINGS: tuple[tuple[str, type, str, str], ...] = (
-    ("provider", str, "NAME", "Provider of the models: openai, openrouter, local, ..."),
-    ("model", str, "MODEL", "Model id, or an alias of the endpoint registry"),
-    ("num-examples", int, "N", "Examples per eval; -1 takes all"),
-    ("rollouts-per-example", int, "R", "Attempts at each example"),
-    ("max-concurrent", int, "N", "Rollouts in flight over the whole session; 0 for no limit"),
-    ("output-dir", str, "DIR", "Where runs are kept: DIR/evals/... (default: outputs)"),
-)
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -37,17 +28,21 @@ def add_options(parser: pytest.Parser) -> None:
         dest="evals",
         help="Collect the eval files inside the folders named on the command line",
     )
-    for name, kind, metavar, text in _SETTINGS:
-        dest = "evals_" + name.replace("-", "_")
-        group.addoption(f"--evals-{name}", type=kind, metavar=metavar, dest=dest, help=text)
-        parser.addini(dest, f"{text}; --evals-{name} beats it", default=None)
     group.addoption(
-        "--evals-gate",
+        "--evals-env-id",
         action="append",
         default=[],
-        metavar="GATE",
-        dest="evals_gate",
-        help='A gate for every eval besides its own: "reward >= 0.8"; repeatable',
+        metavar="ID",
+        dest="evals_env_id",
+        help="Evaluate an environment by its id, without a file; repeatable",
+    )
+    settings.add_settings(parser, group)
+    group.addoption(
+        "--evals-show-config",
+        action="store_true",
+        dest="evals_show_config",
+        help="Print each eval as it was resolved, in TOML, with the source of each value; with"
+        " --collect-only nothing runs",
     )
     group.addoption(
         "--evals-partial",
@@ -76,26 +71,11 @@ def add_options(parser: pytest.Parser) -> None:
         type="args",
         default=[],
     )
-    parser.addini("evals_gate", "Gates for every eval besides its own", type="linelist", default=[])
-
-
-def command_line_settings(config: pytest.Config) -> Settings:
-    """Return what the command line says of every eval."""
-    return _settings(config, config.getoption, tuple(config.getoption("evals_gate")))
-
-
-def ini_settings(config: pytest.Config) -> Settings:
-    """Return what the ini file says of every eval.
-
-    Raises:
-        pytest.UsageError: a number is none.
-    """
-    return _settings(config, lambda dest: _ini(config, dest), tuple(config.getini("evals_gate")))
 
 
 def output_dir(config: pytest.Config) -> Path:
     """Return the folder that holds `evals/`, absolute."""
-    chosen = config.getoption("evals_output_dir") or _ini(config, "evals_output_dir") or "outputs"
+    chosen = config.getoption("evals_output_dir") or config.getini("evals_output_dir") or "outputs"
     return config.invocation_params.dir / chosen
 
 
@@ -161,7 +141,11 @@ def is_eval_asked_for(path: Path, session: pytest.Session) -> bool:
         from ..config.document import is_eval_file
 
         return is_eval_file(path)
-    return any(fnmatch.fnmatch(path.name, pattern) for pattern in config.getini("evals_files"))
+    if not any(fnmatch.fnmatch(path.name, pattern) for pattern in config.getini("evals_files")):
+        return False
+    from ..config.sidecar import is_sidecar
+
+    return not is_sidecar(path)
 
 
 def holds_marked_functions(collector: pytest.Collector, nodes: Sequence[object] | None) -> bool:
@@ -199,8 +183,8 @@ def check_ini(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: one of them cannot be used.
     """
-    for name, _, _, _ in _SETTINGS:
-        _ini(config, "evals_" + name.replace("-", "_"))
+    for setting in settings.SETTINGS:
+        settings.read_ini(config, setting)
     verifiers_mode(config)
 
 
@@ -217,27 +201,7 @@ def refuse_unnamed_folder(config: pytest.Config) -> None:
         )
 
 
-def _settings(config: pytest.Config, read: Any, gates: tuple[str, ...]) -> Settings:
-    from ..config.settings import Settings
-
-    return Settings(
-        model=read("evals_model"),
-        provider=read("evals_provider"),
-        num_examples=read("evals_num_examples"),
-        rollouts_per_example=read("evals_rollouts_per_example"),
-        max_concurrent=read("evals_max_concurrent"),
-        gates=gates,
-    )
-
-
-def _ini(config: pytest.Config, dest: str) -> Any:
-    value = config.getini(dest)
-    if value in (None, ""):
-        return None
-    kind = next(k for name, k, _, _ in _SETTINGS if "evals_" + name.replace("-", "_") == dest)
-    try:
-        return kind(value)
-    except ValueError:
-        raise pytest.UsageError(
-            f"{config.inipath}: ini key {dest}: {value!r} is not a number"
-        ) from None
+def collect_named_environments_alone(config: pytest.Config) -> None:
+    """Leave out the tests that pytest collects where nothing is named, if `--evals-env-id` is."""
+    if config.getoption("evals_env_id") and config.args_source is not config.ArgsSource.ARGS:
+        config.args[:] = []

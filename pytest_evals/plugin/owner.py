@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..config.spec import EvalSpec
 from ..endpoints.managed import ManagedServer
 from ..endpoints.secrets import Secrets
 from ..errors import one_line
@@ -44,6 +45,11 @@ class EvalOwner:
     def owned(self) -> Sequence[OwnedRun]:
         """The evals that were collected, in order."""
         return ()
+
+    @property
+    def shown_specs(self) -> Sequence[EvalSpec]:
+        """The evals that `--evals-show-config` shows."""
+        return [run.spec for run in self.owned if run.spec.origins]  # no functions
 
     @property
     def in_flight(self) -> int | None:

@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..clients.factory import check_client_type
-from ..config.loading import EvalConfig, eval_of_environment, read_eval_file
 from ..config.spec import EvalSpec
-from ..environments.loading import check_name
-from ..environments.location import EnvironmentLocation, environment_defaults
 from ..errors import SetupError, one_line
 from ..visible import visible
 from . import options, starting, tracebacks
@@ -21,6 +18,7 @@ from .capture import OutputCapture
 from .endpoints import SessionEndpoints
 from .environments import SessionEnvironments
 from .owner import EvalOwner
+from .reading import EvalReader
 from .runs import Run
 from .sections import Sections
 
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from .owned_run import OwnedRun
     from .runloop import RunLoop
 
-_DEFAULT_MAX_CONCURRENT = 32
 _DEFAULT_REGISTRY = Path("configs") / "endpoints.toml"
 
 _KEY: pytest.StashKey[EvalSession] = pytest.StashKey()
@@ -51,7 +48,8 @@ class EvalSession(EvalOwner):
         environments: what is evaluated.
         output: what rollouts print and log.
         runs: the evals that were collected, in order.
-        overridden: command-line values that a file overrides, a phrase each.
+        reader: reads eval files.
+        specs: all evals that were read, in order, after the hooks changed them.
         unusable: files and folders of which an eval could not be collected.
         loop: runs the items.
         functions: the evals that are test functions; None while none was collected.
@@ -68,11 +66,9 @@ class EvalSession(EvalOwner):
         self.environments = SessionEnvironments(config)
         self.output = OutputCapture(config, self.secrets.mask)
         self.runs: list[Run] = []
-        self.overridden: list[str] = []
+        self.specs: list[EvalSpec] = []
         self.unusable: set[Path] = set()
-        self._command_line = options.command_line_settings(config)
-        self._ini = options.ini_settings(config)
-        self._file_limits: list[int] = []
+        self.reader = EvalReader(config, self.environments, self.secrets)
 
     @classmethod
     def of(cls, config: pytest.Config) -> EvalSession:
@@ -118,6 +114,11 @@ class EvalSession(EvalOwner):
         return self.runs
 
     @property
+    def shown_specs(self) -> Sequence[EvalSpec]:
+        """The evals that were read, also those that could not be collected."""
+        return self.specs
+
+    @property
     def in_flight(self) -> int | None:
         """Rollouts in flight now; None while none was started."""
         engine = self.loop.engine
@@ -149,65 +150,15 @@ class EvalSession(EvalOwner):
     def notices(self) -> list[str]:
         """What the user should know of how the evals were read, a line each."""
         return [
-            *(f"evals: ignored {phrase}" for phrase in self.overridden),
+            *(f"evals: ignored {phrase}" for phrase in self.reader.overridden),
             *(f"evals: {text}" for run in self.runs for text in run.warnings),
             *self.environments.verifiers.notices,
         ]
 
     @property
     def max_concurrent(self) -> int:
-        """Rollouts in flight over the whole session; 0 or less for no limit.
-
-        The files' top level beats the command line, and that the ini file; of several files that
-        state one, the smallest holds.
-        """
-        bounded = [limit for limit in self._file_limits if limit > 0]
-        if bounded:
-            return min(bounded)
-        stated = (*self._file_limits, self._command_line.max_concurrent, self._ini.max_concurrent)
-        return next((limit for limit in stated if limit is not None), _DEFAULT_MAX_CONCURRENT)
-
-    def read_file(self, path: Path) -> list[EvalSpec]:
-        """Return the evals of a TOML file.
-
-        Raises:
-            SetupError: the file cannot be used.
-        """
-        return self._noted(
-            read_eval_file(
-                path,
-                command_line=self._command_line,
-                ini=self._ini,
-                environment_defaults=lambda env_id: self.environments.defaults(env_id, path.parent),
-            )
-        )
-
-    def read_environment(
-        self, path: Path, env_id: str, location: EnvironmentLocation
-    ) -> list[EvalSpec]:
-        """Return the one eval of an environment that was named by its path.
-
-        Raises:
-            SetupError: a setting of the command line or the ini file cannot be used, or what makes
-                the environment has another name.
-        """
-        self.environments.name(path, location)
-        check_name(location)
-        return self._noted(
-            eval_of_environment(
-                env_id,
-                path,
-                command_line=self._command_line,
-                ini=self._ini,
-                environment_defaults=lambda _: environment_defaults(location),
-            )
-        )
-
-    def _noted(self, read: EvalConfig) -> list[EvalSpec]:
-        self.overridden.extend(read.overridden)
-        if read.max_concurrent is not None:
-            self._file_limits.append(read.max_concurrent)
-        return list(read.evals)
+        """Rollouts in flight over the whole session; 0 or less for no limit."""
+        return self.reader.max_concurrent
 
     def prepare(
         self, spec: EvalSpec, nodeid: str, hook: Any, siblings: list[EvalSpec]

@@ -46,7 +46,19 @@ class EvalTerminal:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> list[str]:
         """Say what will run, where results go, and what the command line could not change."""
-        return self.header({item.run: None for item in items if isinstance(item, EvalItem)})
+        runs = {item.run: None for item in items if isinstance(item, EvalItem)}
+        return [*self.shown_config(), *self.header(runs)]
+
+    def shown_config(self) -> list[str]:
+        """Return what `--evals-show-config` asks for: every eval in TOML."""
+        if not self._owner.config.getoption("evals_show_config"):
+            return []
+        from ..config.showing import eval_as_toml
+
+        lines: list[str] = []
+        for spec in self._owner.shown_specs:
+            lines += ["", *eval_as_toml(spec)]
+        return [visible(self._owner.secrets.mask(line)) for line in [*lines, ""]]
 
     def header(self, runs: Collection[OwnedRun]) -> list[str]:
         """Return the lines about what will run, of the runs that have an item to run."""

@@ -17,7 +17,7 @@ from pytest_evals.errors import ConfigError, SetupError
 NOTHING = Settings()
 
 
-def no_defaults(env_id: str) -> Mapping[str, Any]:
+def no_defaults(env_id: str, env_dir: str | None) -> Mapping[str, Any]:
     return {}
 
 
@@ -39,7 +39,7 @@ class Files:
             self.path,
             command_line=command_line,
             ini=ini,
-            environment_defaults=lambda env_id: defaults or {},
+            environment_defaults=lambda env_id, env_dir: defaults or {},
         )
 
     def error(self, text: str, **levels: Any) -> str:
@@ -233,7 +233,7 @@ def test_the_environments_own_numbers_are_used_where_nothing_else_is_given(files
 def test_the_environment_is_not_asked_for_numbers_that_are_given(files: Files) -> None:
     asked: list[str] = []
 
-    def defaults(env_id: str) -> Mapping[str, Any]:
+    def defaults(env_id: str, env_dir: str | None) -> Mapping[str, Any]:
         asked.append(env_id)
         return {}
 
@@ -320,11 +320,11 @@ def test_equal_values_override_nothing(files: Files) -> None:
     [
         (
             {"command_line": Settings(rollouts_per_example=0)},
-            "--evals-rollouts-per-example=0: must be at least 1",
+            "--evals-rollouts-per-example must be at least 1, not 0",
         ),
         (
             {"ini": Settings(rollouts_per_example=-1)},
-            "ini evals_rollouts_per_example=-1: must be at least 1",
+            "ini evals_rollouts_per_example must be at least 1, not -1",
         ),
         ({"command_line": Settings(gates=("reward",))}, "--evals-gate: 'reward' has no comparison"),
         ({"ini": Settings(gates=("reward => 1",))}, "ini evals_gate: 'reward => 1'"),
@@ -351,7 +351,7 @@ def test_bad_settings(files: Files, levels: dict[str, Any], message: str) -> Non
         ('[[evals]]\nenv_id = "a"', ":1: unknown key 'evals'; did you mean [[eval]]?"),
         (
             '[[eval]]\nenv_id = "a"\n\n[[ablation]]\nenv_id = "b"',
-            ":4: [[ablation]] is not supported yet; write each of its points as an [[eval]] block",
+            ":4: this [[ablation]] sweeps nothing: give it a non-empty [ablation.sweep]",
         ),
         (
             'env_id = "a"\n[[eval]]\nname = "x"',
@@ -362,7 +362,10 @@ def test_bad_settings(files: Files, levels: dict[str, Any], message: str) -> Non
             '[[eval]]\nid = "a"\nenv_id = "a"',
             ":2: 'env_id' and 'id' are both set; keep one, they are the same key",
         ),
-        (one("args = {}\nenv_args = {}"), ":3: 'env_args' and 'args' are both set"),
+        (
+            one("args = { x = 1 }\nenv_args = { x = 2 }"),
+            ":3: 'x' is in 'env_args' and in 'args', which are the same table",
+        ),
         (
             one('model = "m"\nendpoint_id = "e"'),
             ":4: 'model' and 'endpoint_id' are both set; keep one, the endpoint has a model of its",
@@ -513,7 +516,7 @@ def test_the_error_has_path_and_line_of_the_first_mistake(files: Files) -> None:
 
 
 def test_mistakes_come_before_any_environment_is_asked(files: Files) -> None:
-    def never(env_id: str) -> Mapping[str, Any]:
+    def never(env_id: str, env_dir: str | None) -> Mapping[str, Any]:
         raise AssertionError(env_id)
 
     files.path.write_text('[[eval]]\nenv_id = "a"\n[[eval]]\nenv_id = "b"\nnum = 1\n')
@@ -530,7 +533,7 @@ def test_an_environment_named_without_a_file(tmp_path: Path) -> None:
         tmp_path,
         command_line=Settings(model="m", provider="openai", gates=("reward >= 0.5",)),
         ini=Settings(num_examples=8),
-        environment_defaults=lambda env_id: {"num_examples": 7, "rollouts_per_example": 2},
+        environment_defaults=lambda env_id, env_dir: {"num_examples": 7, "rollouts_per_example": 2},
     )
     (spec,) = config.evals
     assert (spec.name, spec.env_id, spec.path, spec.line) == ("my-env", "owner/my-env", tmp_path, 1)
@@ -551,7 +554,7 @@ def test_an_environment_named_without_a_file(tmp_path: Path) -> None:
         ),
         (
             "a",
-            {"environment_defaults": lambda env_id: {"num_examples": "x"}},
+            {"environment_defaults": lambda env_id, env_dir: {"num_examples": "x"}},
             "environment 'a': num_examples in [tool.verifiers.eval] of its pyproject.toml must be",
         ),
     ],

@@ -13,7 +13,7 @@ from ...errors import SetupError
 from ...gates.grammar import Gate, GateSyntaxError, impossible, parse_gates
 from ...gates.metrics import read_metric
 from ...nearest import did_you_mean
-from .. import options
+from .. import settings
 
 MARK = "evals"
 KEYS = ("rollouts", "gates", "model", "pass_threshold", "pass_reward", "max_concurrent", "alone")
@@ -82,9 +82,9 @@ def read_rollouts(function: pytest.Item) -> int:
     if "rollouts" in given:
         return _count("rollouts", given["rollouts"])
     config = function.config
-    for settings in (options.command_line_settings(config), options.ini_settings(config)):
-        if settings.rollouts_per_example is not None:
-            return _count("--evals-rollouts-per-example", settings.rollouts_per_example)
+    for level in (settings.command_line_settings(config), settings.ini_settings(config)):
+        if level.rollouts_per_example is not None:
+            return _count("--evals-rollouts-per-example", level.rollouts_per_example)
     return 1
 
 
@@ -109,7 +109,7 @@ def _given(function: pytest.Item) -> dict[str, Any]:
 
 def _gates(config: pytest.Config, own: Any, num_examples: int, rollouts: int) -> tuple[Gate, ...]:
     asked = [("gates of @pytest.mark.evals", text) for text in _listed(own)]
-    command_line, ini = options.command_line_settings(config), options.ini_settings(config)
+    command_line, ini = settings.command_line_settings(config), settings.ini_settings(config)
     asked += [("--evals-gate", text) for text in command_line.gates]
     asked += [("ini evals_gate", text) for text in ini.gates]
     for origin, text in asked:

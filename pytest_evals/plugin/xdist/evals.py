@@ -130,7 +130,7 @@ class DistributedEvals(EvalOwner):
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
-            for line in self.terminal.header(self.owned):
+            for line in [*self.terminal.shown_config(), *self.terminal.header(self.owned)]:
                 reporter.write_line(line)
         runs = [run for run in self.owned if run.selected]
         self._begun = {*runs}

@@ -1,0 +1,173 @@
+"""The options that say something of every eval, and the ini keys of the same names."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from ..config.settings import Settings
+
+
+def _table(text: str) -> dict[str, Any]:
+    """Return the JSON object in `text`."""
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"must be a JSON object: {error}") from None
+    if not isinstance(table, dict):
+        raise argparse.ArgumentTypeError("must be a JSON object, such as '{\"level\": 3}'")
+    return table
+
+
+class Setting(NamedTuple):
+    """An option and its ini key.
+
+    Attributes:
+        name: the flag is `--evals-NAME`, the ini key `evals_NAME` with `_` for `-`.
+        read: makes its value of text.
+        metavar, help: as for argparse.
+        is_path: relative to the current folder; in an ini file, to the folder of that file.
+    """
+
+    name: str
+    read: Callable[[str], Any]
+    metavar: str
+    help: str
+    is_path: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its key in an eval file, where it has one."""
+        return self.name.replace("-", "_")
+
+    @property
+    def dest(self) -> str:
+        """Its ini key, and its name among the options."""
+        return f"evals_{self.key}"
+
+
+SETTINGS = (
+    Setting("provider", str, "NAME", "Provider of the models: openai, openrouter, local, ..."),
+    Setting("model", str, "MODEL", "Model id, or an alias of the endpoint registry"),
+    Setting("endpoints-path", str, "PATH", "The endpoint registry", is_path=True),
+    Setting("api-base-url", str, "URL", "Where the models are served: http://.../v1"),
+    Setting("api-key-var", str, "NAME", "Environment variable that holds the API key"),
+    Setting("api-client-type", str, "TYPE", "Wire format: openai_chat_completions, ..."),
+    Setting("env-args", _table, "JSON", "Arguments of load_environment(), a JSON object"),
+    Setting("extra-env-kwargs", _table, "JSON", "Given to the environment, a JSON object"),
+    Setting("env-dir-path", str, "DIR", "Folder of environments (./environments)", is_path=True),
+    Setting("max-tokens", int, "N", "Tokens a reply may have"),
+    Setting("temperature", float, "T", "Sampling temperature"),
+    Setting("sampling-args", _table, "JSON", "More fields of every request, a JSON object"),
+    Setting("num-examples", int, "N", "Examples per eval; -1 takes all"),
+    Setting("rollouts-per-example", int, "R", "Attempts at each example"),
+    Setting(
+        "max-concurrent", int, "N", "Rollouts in flight over the whole session; 0 for no limit"
+    ),
+    Setting("output-dir", str, "DIR", "Where runs are kept: DIR/evals/... (default: outputs)"),
+)
+
+
+def add_settings(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    """Declare the options and ini keys."""
+    for setting in SETTINGS:
+        group.addoption(
+            f"--evals-{setting.name}",
+            type=setting.read,
+            metavar=setting.metavar,
+            dest=setting.dest,
+            help=setting.help,
+        )
+        parser.addini(setting.dest, f"{setting.help}; --evals-{setting.name} beats it")
+    group.addoption(
+        "--evals-header",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        dest="evals_header",
+        help="Header of every request; repeatable",
+    )
+    parser.addini(
+        "evals_header", "Headers of every request, a line each", type="linelist", default=[]
+    )
+    group.addoption(
+        "--evals-gate",
+        action="append",
+        default=[],
+        metavar="GATE",
+        dest="evals_gate",
+        help='A gate for every eval besides its own: "reward >= 0.8"; repeatable',
+    )
+    parser.addini("evals_gate", "Gates for every eval besides its own", type="linelist", default=[])
+    group.addoption(
+        "--evals-set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="evals_set",
+        help="Set a key of every eval, whatever its file says: num_examples=20,"
+        " env_args.level=3, 'model=\"m\"' (TOML); repeatable",
+    )
+
+
+def command_line_settings(config: pytest.Config) -> Settings:
+    """Return what the command line says of every eval."""
+    folder = config.invocation_params.dir
+    return _settings(
+        {setting: config.getoption(setting.dest) for setting in SETTINGS},
+        folder,
+        header=tuple(config.getoption("evals_header")) or None,
+        gates=tuple(config.getoption("evals_gate")),
+        assignments=tuple(config.getoption("evals_set")),
+    )
+
+
+def ini_settings(config: pytest.Config) -> Settings:
+    """Return what the ini file says of every eval.
+
+    Raises:
+        pytest.UsageError: a value cannot be read.
+    """
+    folder = config.inipath.parent if config.inipath else config.rootpath
+    return _settings(
+        {setting: read_ini(config, setting) for setting in SETTINGS},
+        folder,
+        header=tuple(config.getini("evals_header")) or None,
+        gates=tuple(config.getini("evals_gate")),
+    )
+
+
+def read_ini(config: pytest.Config, setting: Setting) -> Any:
+    """Return what the ini file says; None where it says nothing.
+
+    Raises:
+        pytest.UsageError: it cannot be read.
+    """
+    text = config.getini(setting.dest)
+    if text in (None, ""):
+        return None
+    try:
+        return setting.read(text)
+    except argparse.ArgumentTypeError as error:
+        raise pytest.UsageError(f"{config.inipath}: ini key {setting.dest} {error}") from None
+    except ValueError:
+        raise pytest.UsageError(
+            f"{config.inipath}: ini key {setting.dest}: {text!r} is not a number"
+        ) from None
+
+
+def _settings(values: dict[Setting, Any], folder: Path, **more: Any) -> Settings:
+    from ..config.settings import Settings
+
+    given: dict[str, Any] = {
+        setting.key: str(folder / value) if setting.is_path and value else value
+        for setting, value in values.items()
+        if setting.key != "output_dir"
+    }
+    return Settings(**given, **more)
