@@ -10,52 +10,11 @@ from typing import Any
 
 import pytest
 
-from pytest_evals.config.loading import EvalConfig, eval_of_environment, read_eval_file
+from pytest_evals.config.loading import eval_of_environment, read_eval_file
 from pytest_evals.config.settings import Settings
 from pytest_evals.errors import ConfigError, SetupError
 
-NOTHING = Settings()
-
-
-def no_defaults(env_id: str, env_dir: str | None) -> Mapping[str, Any]:
-    return {}
-
-
-class Files:
-    """Writes `bench.toml` and reads it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "bench.toml"
-
-    def read(
-        self,
-        text: str,
-        command_line: Settings = NOTHING,
-        ini: Settings = NOTHING,
-        defaults: Mapping[str, Any] | None = None,
-    ) -> EvalConfig:
-        self.path.write_text(text, encoding="utf-8")
-        return read_eval_file(
-            self.path,
-            command_line=command_line,
-            ini=ini,
-            environment_defaults=lambda env_id, env_dir: defaults or {},
-        )
-
-    def error(self, text: str, **levels: Any) -> str:
-        with pytest.raises(ConfigError) as caught:
-            self.read(text, **levels)
-        return str(caught.value).replace(str(self.path), "bench.toml")
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path)
-
-
-def one(key_line: str) -> str:
-    return f'[[eval]]\nenv_id = "a"\n{key_line}\n'
-
+from .files import NOTHING, Files, no_defaults, one
 
 # What a file gives.
 

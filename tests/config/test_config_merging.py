@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pytest_evals.config.assignments import read_assignments
 from pytest_evals.config.merging import (
-    merge_block,
+    BUILT_IN,
+    assign,
     merge_levels,
     merge_sampling_args,
     over,
@@ -29,38 +31,55 @@ def test_merging_changes_neither_table() -> None:
     assert (upper, lower) == ({"model": "m"}, {"endpoint_id": "e", "env_args": {"a": 1}})
 
 
-def test_env_id_and_the_session_limit_are_not_inherited() -> None:
-    top_level = {"env_id": "a", "max_concurrent": 8, "num_examples": 3}
-    assert merge_block({"env_id": "b"}, top_level) == {"env_id": "b", "num_examples": 3}
-
-
 def test_levels_from_weak_to_strong() -> None:
-    environment, ini, command_line, file = ({"num_examples": number} for number in (50, 40, 30, 20))
-    found = [
-        merge_levels({}, [], {}),
-        merge_levels({}, [{}, {}], environment),
-        merge_levels({}, [{}, ini], environment),
-        merge_levels({}, [command_line, ini], environment),
-        merge_levels(file, [command_line, ini], environment),
-    ]
-    assert [values["num_examples"] for values in found] == [5, 50, 40, 30, 20]
+    tables = [{"num_examples": number} for number in (20, 30, 40, 50)]
+    found = [merge_levels([*tables[start:], BUILT_IN])["num_examples"] for start in range(5)]
+    assert found == [20, 30, 40, 50, 5]
 
 
 def test_built_in_values() -> None:
-    assert merge_levels({}, [], {}) == {
+    assert merge_levels([{}, {}, BUILT_IN]) == {
         "num_examples": 5,
         "rollouts_per_example": 3,
         "model": "openai/gpt-4.1-mini",
     }
 
 
-def test_an_endpoint_of_the_file_drops_model_and_provider_of_weaker_levels() -> None:
-    command_line = {"model": "m", "provider": "openai"}
-    merged = merge_levels({"endpoint_id": "local"}, [command_line], {})
-    assert merged["endpoint_id"] == "local"
-    assert not merged.keys() & {"model", "provider"}
-    file = {"endpoint_id": "local", "provider": "vllm"}
-    assert merge_levels(file, [command_line], {})["provider"] == "vllm"
+ADDRESS = {"api_base_url": "http://x", "api_key_var": "K", "api_client_type": "t"}
+
+
+def test_a_server_that_a_stronger_level_names_is_not_sent_what_is_meant_for_another() -> None:
+    weaker = {"model": "m", "provider": "openai", **ADDRESS}
+    assert merge_levels([{"endpoint_id": "local"}, weaker]) == {"endpoint_id": "local"}
+    assert merge_levels([{"provider": "vllm"}, weaker]) == {"provider": "vllm", "model": "m"}
+    assert merge_levels([{"model": "x"}, weaker]) == {**weaker, "model": "x"}
+    of_the_file = {"endpoint_id": "local", **ADDRESS}
+    assert merge_levels([of_the_file, weaker]) == of_the_file
+
+
+def test_what_a_stronger_level_says_in_short_beats_sampling_args_of_a_weaker_one() -> None:
+    weaker = {"sampling_args": {"temperature": 1, "top_p": 0.5}}
+    merged = merge_levels([{"temperature": 0.0, "max_tokens": 5}, weaker])
+    assert merge_sampling_args(merged) == {"temperature": 0.0, "max_tokens": 5, "top_p": 0.5}
+    stronger = {"sampling_args": {"temperature": 1}}
+    assert merge_sampling_args(merge_levels([stronger, {"temperature": 0}])) == {"temperature": 1}
+
+
+def test_assigned_values_beat_all_and_reach_into_tables() -> None:
+    values = {"env_args": {"a": {"b": 1, "c": 2}, "d": 3}, "model": "m", "num_examples": 4}
+    texts = ["num_examples=1", "env_args.a.b=9", "env_args.e=[1]", 'endpoint_id="e"']
+    assert assign(values, read_assignments(texts)) == {
+        "env_args": {"a": {"b": 9, "c": 2}, "d": 3, "e": [1]},
+        "endpoint_id": "e",
+        "num_examples": 1,
+    }
+    assert values["env_args"] == {"a": {"b": 1, "c": 2}, "d": 3}
+    whole = assign(values, read_assignments(["env_args={x=1}", "env_args.y=2"]))
+    assert whole["env_args"] == {"x": 1, "y": 2}
+    inside_a_number = assign({"env_args": {"a": 1}}, read_assignments(["env_args.a.b=2"]))
+    assert inside_a_number == {"env_args": {"a": {"b": 2}}}
+    short = assign({"sampling_args": {"temperature": 1}}, read_assignments(["temperature=0.5"]))
+    assert merge_sampling_args(short) == {"temperature": 0.5}
 
 
 def test_sampling_args_beat_the_short_keys_and_hold_them_only_when_given() -> None:
