@@ -175,7 +175,7 @@ def _problem(detail: ErrorDetails, level: Level) -> Problem:
             "api_base_url takes one URL; replicas are [[endpoint]] rows of one endpoint_id"
             " in the endpoints file"
         )
-    if path[0] == "gates" and isinstance(value, dict):
+    if path[0] == "gates" and len(path) > 1 and isinstance(value, dict):
         return path, f'{key}: a table is not supported yet; write the gate as "reward >= 0.8"'
     expected = {
         "int_type": "an integer",
