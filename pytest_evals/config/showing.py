@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
+from pathlib import Path
 from typing import Any
 
 from .spec import EvalSpec
@@ -69,8 +70,8 @@ def value_as_toml(value: Any) -> str:
     """
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        return f'"{"".join(_characters(value))}"'
+    if isinstance(value, str | Path):
+        return f'"{"".join(_characters(str(value)))}"'
     if isinstance(value, int):
         # Python refuses to write very long ones in decimal.
         return str(value) if value.bit_length() < 10_000 else _hexadecimal(value)

@@ -254,3 +254,28 @@ def test_providers_are_usable() -> None:
         assert url_problem(provider.url) is None
         assert provider.client_type in CLIENT_TYPES
         assert not provider.url.endswith("/")
+
+
+def test_headers_go_over_those_of_the_row_in_any_case(registry: Path) -> None:
+    given = {"x-team": "other", "X-New": "1"}
+    endpoint = resolve(registry, model="mini", headers=given)
+    assert endpoint.headers == {"X-Api-Key": "row-secret", "x-team": "other", "X-New": "1"}
+    elsewhere = resolve(registry, model="mini", provider="openai", headers=given)
+    assert elsewhere.headers == given
+    assert resolve(registry, model="mini", headers={}) == resolve(registry, model="mini")
+
+
+def test_the_wire_format_goes_over_that_of_row_and_provider(registry: Path) -> None:
+    assert resolve(registry, model="claude").client_type == "anthropic_messages"
+    assert (
+        resolve(registry, model="claude", api_client_type="openai_responses").client_type
+        == "openai_responses"
+    )
+    by_provider = resolve(registry, provider="anthropic", api_client_type="openai_completions")
+    assert by_provider.client_type == "openai_completions"
+
+
+@pytest.mark.parametrize("name", ["", "openai", "openai_response", "x" * 10_000])
+def test_an_unknown_wire_format(registry: Path, name: str) -> None:
+    with pytest.raises(SetupError, match=r"^api_client_type is '.*it can be openai_chat_comple"):
+        resolve(registry, model="mini", api_client_type=name)
