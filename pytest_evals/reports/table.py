@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
@@ -67,8 +68,15 @@ def render(summaries: Sequence[EvalSummary], *, width: int) -> list[Line]:
     dropped = [name for name in names if name not in widths and name != "pass@k"]
     header = {name: name for name in widths}
     lines = [Line(_row(header, widths, width), "header")]
-    for summary, row in zip(summaries, rows, strict=True):
+    cut = [shortened(row["eval"], widths["eval"]) for row in rows]
+    times = Counter(cut)
+    for summary, row, name in zip(summaries, rows, cut, strict=True):
         lines.append(Line(_row(row, widths, width), "eval", summary.verdict))
+        if (
+            times[name] > 1 and name != row["eval"]
+        ):  # points of an ablation: nothing else says which it is
+            full = wrapped([row["eval"]], width, first=_INDENT, rest=_INDENT)
+            lines.extend(Line(text, "detail") for text in full)
         moved = [f"{name} {row[name]}" for name in dropped if row[name]]
         lines.extend(_details(summary, moved, width))
         lines.extend(_gates(summary, width))

@@ -69,6 +69,17 @@ RED = summary(
 )
 
 
+def test_names_that_look_the_same_once_cut_stand_below_their_rows() -> None:
+    names = [f"my-env-temperature-{t}-difficulty-hard" for t in (0.0, 0.5)]
+    evals = [summary([[1]], name=name) for name in (*names, "my-env")]
+    told = texts(evals, width=80)
+    assert [line.strip() for line in told if line.strip() in names] == names
+    assert told[1].startswith("my-env-temp")
+    assert "my-env" not in [line.strip() for line in told]
+    assert not set(names) & {line.strip() for line in texts(evals, width=200)}
+    assert all(width_of(line) <= 60 for line in texts(evals, width=60))
+
+
 def test_the_whole_screen() -> None:
     assert texts([GREEN, RED]) == [
         "eval        model                  n  reward         pass@k    errors  tokens in/out"
