@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .values import header_name
+
 if TYPE_CHECKING:
     from .assignments import Assignment
     from .blocks import Block
@@ -74,7 +76,17 @@ def assign(values: Table, assignments: Sequence[Assignment]) -> dict[str, Any]:
         key, *inner = assignment.path
         known = assigned.get(key, values.get(key) if inner else None)
         assigned[key] = _put(known, inner, assignment.value)
-    return _over_level(assigned, values)
+    kept = dict(values)
+    if "sampling_args" in assigned:  # what it has of the file does not beat what is set in short
+        inside = _inside("sampling_args", assignments)
+        short = [key for key in SHORT_SAMPLING if key in assigned and key not in inside]
+        table = assigned["sampling_args"]
+        assigned["sampling_args"] = {k: v for k, v in table.items() if k not in short}
+    if "header" in kept:  # nor does a line of the file beat a header that is set
+        inside = {name.lower() for name in _inside("headers", assignments)}
+        lines = kept["header"]
+        kept["header"] = [each for each in lines if header_name(each).lower() not in inside]
+    return _over_level(assigned, kept)
 
 
 def merge_sampling_args(values: Table) -> dict[str, Any]:
@@ -101,6 +113,15 @@ def _over_level(upper: Table, lower: Table) -> dict[str, Any]:
         table = kept["sampling_args"]
         kept["sampling_args"] = {k: v for k, v in table.items() if k not in short}
     return over(upper, kept)
+
+
+def _inside(key: str, assignments: Sequence[Assignment]) -> set[str]:
+    """Return the keys that are set in a table, one by one or with the whole of it."""
+    found: set[str] = set()
+    for assignment in assignments:
+        if assignment.path[0] == key:
+            found.update(assignment.path[1:2] or assignment.value)
+    return found
 
 
 def _put(table: Any, path: Sequence[str], value: Any) -> Any:

@@ -35,6 +35,8 @@ _COPIED = (
     "extra_env_kwargs",
     "num_examples",
     "rollouts_per_example",
+    "shuffle",
+    "shuffle_seed",
     "model",
     "endpoint_id",
     "provider",

@@ -46,8 +46,6 @@ NOT_YET_SUPPORTED = frozenset(
         "resume_path",
         "save_results",
         "save_to_hf_hub",
-        "shuffle",
-        "shuffle_seed",
         "state_columns",
         "taskset",
         "verbose",
@@ -79,6 +77,8 @@ class EvalTable(BaseModel):
     extra_env_kwargs: Annotated[Table, AfterValidator(check_extra_env_kwargs)] | None = None
     num_examples: int | None = None
     rollouts_per_example: Annotated[int, Field(ge=1)] | None = None
+    shuffle: bool | None = None
+    shuffle_seed: int | None = None
     model: Text | None = None
     endpoint_id: Text | None = None
     endpoints_path: Text | None = None
@@ -179,6 +179,7 @@ def _problem(detail: ErrorDetails, level: Level) -> Problem:
         return path, f'{key}: a table is not supported yet; write the gate as "reward >= 0.8"'
     expected = {
         "int_type": "an integer",
+        "bool_type": "true or false",
         "float_type": "a number",
         "finite_number": "a finite number",
         "string_type": "a string",

@@ -18,6 +18,8 @@ _KEYS = (
     "env_dir_path",
     "num_examples",
     "rollouts_per_example",
+    "shuffle",
+    "shuffle_seed",
     "model",
     "endpoint_id",
     "endpoints_path",
@@ -47,7 +49,7 @@ def eval_as_toml(spec: EvalSpec) -> list[str]:
     lines = [_line("[[eval]]", f"{spec.path.name}:{spec.line}")]
     for key in _KEYS:
         value = getattr(spec, key)
-        if value is None or (isinstance(value, tuple) and not value):
+        if value in (None, ()) or (key == "shuffle" and key not in spec.origins):
             continue
         if isinstance(value, Mapping):
             for inner, each in value.items():

@@ -21,6 +21,8 @@ class EvalSpec:
         extra_env_kwargs: given to the loaded environment, through its `set_kwargs`.
         num_examples: examples to take from the head of the dataset; 0 or less takes all.
         rollouts_per_example: attempts at each example, at least 1.
+        shuffle, shuffle_seed: whether the examples are put in another order before the first are
+            taken, and in which one; 0 when None.
         model: model id or alias of the registry; None when `endpoint_id` names the endpoint.
         endpoint_id: row of the registry; None when `model` does.
         endpoints_path: the registry file, absolute; None for the default one.
@@ -55,6 +57,8 @@ class EvalSpec:
     rollouts_per_example: int
     env_args: Mapping[str, Any] = field(default_factory=dict)
     extra_env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    shuffle: bool = False
+    shuffle_seed: int | None = None
     model: str | None = None
     endpoint_id: str | None = None
     endpoints_path: Path | None = None
@@ -75,6 +79,11 @@ class EvalSpec:
     gates: tuple[Gate, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     origins: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def order(self) -> int | None:
+        """The seed of the order of its examples; None for that of the dataset."""
+        return (self.shuffle_seed or 0) if self.shuffle else None
 
     def line_of(self, *keys: str) -> int:
         """Return the line of the first of `keys` that stands in the file, or of the block."""

@@ -126,6 +126,11 @@ def merged_headers(table: Mapping[str, str], lines: Iterable[str]) -> dict[str, 
     return dict(merged.values())
 
 
+def header_name(line: str) -> str:
+    """Return the name in a `Name: Value` line."""
+    return _split(line)[0]
+
+
 def shown(value: object) -> str:
     """Return a value as it looks in TOML, short."""
     if isinstance(value, bool):

@@ -257,6 +257,7 @@ class OwnedRun:
     def write_metadata(self) -> EvalSummary:
         """Write metadata.json as things stand and return the figures in it."""
         summary = self.summary()
+        order = self.spec.order
         content = metadata(
             summary=summary,
             measurements=self.measurements(),
@@ -268,7 +269,9 @@ class OwnedRun:
             version=importlib.metadata.version("pytest-rollouts"),
         )
         with self.noting_problems():
-            self.folder.write_metadata(content)
+            self.folder.write_metadata(
+                content | {"shuffle": order is not None, "shuffle_seed": order}
+            )
         return summary
 
     def close(self) -> None:

@@ -181,7 +181,7 @@ class EvalSession(EvalOwner):
         if not self.endpoints.read_key(endpoint, siblings):
             return None
         environment = self.environments.of(spec, hook)
-        examples = environment.get_eval_dataset(n=spec.num_examples)
+        examples = environment.get_eval_dataset(n=spec.num_examples, seed=spec.order)
         warnings = self.environments.check(spec, environment, examples)
         run = Run(
             spec,

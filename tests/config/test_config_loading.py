@@ -138,6 +138,16 @@ def test_short_aliases(files: Files) -> None:
     assert (spec.env_id, spec.name, spec.env_args) == ("a", "a", {"x": 1})
 
 
+def test_a_seed_alone_shuffles_nothing(files: Files) -> None:
+    orders = [
+        files.read(one(keys)).evals[0].order
+        for keys in ("", "shuffle_seed = 3", "shuffle = true", "shuffle = true\nshuffle_seed = 3")
+    ]
+    assert orders == [None, None, 0, 3]
+    evals = files.read("shuffle = true\n" + one("") + '[[eval]]\nid = "b"\nshuffle = false').evals
+    assert [spec.order for spec in evals] == [0, None]
+
+
 def test_a_block_chooses_between_model_and_endpoint(files: Files) -> None:
     by_row, by_model = files.read(
         'model = "m"\n[[eval]]\nenv_id = "a"\nendpoint_id = "e"\n[[eval]]\nenv_id = "b"\n'
@@ -333,7 +343,7 @@ def test_bad_settings(files: Files, levels: dict[str, Any], message: str) -> Non
             'endpoint_id = "e"\nmodel = "m"\n[[eval]]\nenv_id = "a"',
             ":1: 'model' and 'endpoint_id' are both set",
         ),
-        (one("shuffle = true"), ":3: key 'shuffle' is not supported yet"),
+        (one("verbose = true"), ":3: key 'verbose' is not supported yet"),
         (
             'resume = true\n[[eval]]\nenv_id = "a"',
             ":1: key 'resume' is not supported yet",
@@ -369,6 +379,8 @@ def test_mistakes_of_a_file(files: Files, text: str, message: str) -> None:
         ("num_examples = true", "num_examples must be an integer, not true"),
         ("num_examples = 5.0", "num_examples must be an integer, not 5.0"),
         ("num_examples = [5]", "num_examples must be an integer, not a list"),
+        ("shuffle = 1", "shuffle must be true or false, not 1"),
+        ("shuffle_seed = true", "shuffle_seed must be an integer, not true"),
         ("rollouts_per_example = 0", "rollouts_per_example must be at least 1, not 0"),
         ("max_tokens = 0", "max_tokens must be at least 1, not 0"),
         ("max_concurrent = 'all'", 'max_concurrent must be an integer, not "all"'),
@@ -461,7 +473,7 @@ def test_a_gate_on_all_examples_is_possible(files: Files) -> None:
 
 def test_all_mistakes_are_told_at_once_by_line(files: Files) -> None:
     message = files.error(
-        'num_example = 3\n[[eval]]\nenv_id = "a"\nshuffle = true\n'
+        'num_example = 3\n[[eval]]\nenv_id = "a"\nverbose = true\n'
         'gates = [\n  "reward >= 0.8",\n  "reward"]\n[[eval]]\nmodel = 3\n'
     )
     starts = [line.partition(": ")[0] for line in message.splitlines()]
@@ -470,7 +482,7 @@ def test_all_mistakes_are_told_at_once_by_line(files: Files) -> None:
 
 def test_the_error_has_path_and_line_of_the_first_mistake(files: Files) -> None:
     with pytest.raises(ConfigError) as caught:
-        files.read(one("num_example = 3\nshuffle = true"))
+        files.read(one("num_example = 3\nverbose = true"))
     assert (caught.value.path, caught.value.line) == (files.path, 3)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_evals.config.assignments import read_assignments
 from pytest_evals.config.merging import (
     BUILT_IN,
@@ -10,6 +12,7 @@ from pytest_evals.config.merging import (
     merge_sampling_args,
     over,
 )
+from pytest_evals.config.values import merged_headers
 
 
 def test_a_table_replaces_the_weaker_one_as_a_whole() -> None:
@@ -78,8 +81,40 @@ def test_assigned_values_beat_all_and_reach_into_tables() -> None:
     assert whole["env_args"] == {"x": 1, "y": 2}
     inside_a_number = assign({"env_args": {"a": 1}}, read_assignments(["env_args.a.b=2"]))
     assert inside_a_number == {"env_args": {"a": {"b": 2}}}
-    short = assign({"sampling_args": {"temperature": 1}}, read_assignments(["temperature=0.5"]))
-    assert merge_sampling_args(short) == {"temperature": 0.5}
+
+
+SAMPLING = {"sampling_args": {"temperature": 1, "top_p": 1}}
+
+
+@pytest.mark.parametrize(
+    ("texts", "sampling"),
+    [
+        (["temperature=0.5"], {"temperature": 0.5, "top_p": 1}),
+        (["temperature=0.5", "sampling_args.top_p=0"], {"temperature": 0.5, "top_p": 0}),
+        (["sampling_args.top_p=0", "temperature=0.5"], {"temperature": 0.5, "top_p": 0}),
+        (["temperature=0.5", "sampling_args.temperature=2"], {"temperature": 2, "top_p": 1}),
+        (["temperature=0.5", "sampling_args={}"], {"temperature": 0.5}),
+        (["temperature=0.5", "sampling_args={temperature=2}"], {"temperature": 2}),
+    ],
+)
+def test_assigned_sampling(texts: list[str], sampling: dict[str, float]) -> None:
+    assert merge_sampling_args(assign(SAMPLING, read_assignments(texts))) == sampling
+
+
+@pytest.mark.parametrize(
+    ("text", "headers"),
+    [
+        ("headers.X-A='3'", {"X-A": "3", "X-B": "2"}),
+        ("headers.x-a='3'", {"x-a": "3", "X-B": "2"}),
+        ("headers={x-b='3'}", {"x-b": "3", "X-A": "1"}),
+        ("headers.X-C='3'", {"X-A": "1", "X-B": "2", "X-C": "3"}),
+        ("header=['X-B: 3']", {"X-A": "0", "X-B": "3"}),
+    ],
+)
+def test_assigned_headers_beat_the_lines_of_the_file(text: str, headers: dict[str, str]) -> None:
+    values = {"headers": {"X-A": "0"}, "header": ["X-A: 1", "X-B: 2"]}
+    found = assign(values, read_assignments([text]))
+    assert merged_headers(found["headers"], found["header"]) == headers
 
 
 def test_sampling_args_beat_the_short_keys_and_hold_them_only_when_given() -> None:

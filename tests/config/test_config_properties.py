@@ -167,6 +167,7 @@ def test_what_is_set_is_what_the_eval_has(
 ) -> None:
     texts = [f"{key}={number}" for key, number in numbers.items()]
     texts.append(f"env_args.{argument}={value_as_toml(value)}")
+    texts.insert(0, "sampling_args.top_p=0.25")
     with tempfile.TemporaryDirectory() as folder:
         (spec,) = (
             Files(Path(folder))
@@ -179,5 +180,6 @@ def test_what_is_set_is_what_the_eval_has(
     found = {**seen(spec), **spec.sampling_args}
     assert {key: found[key] for key in numbers} == numbers
     assert spec.env_args[argument] == value
+    assert spec.sampling_args["top_p"] == 0.25
     before = block.get("env_args", command_line.get("env_args", {}))
     assert spec.env_args == {**before, argument: value}

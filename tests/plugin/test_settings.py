@@ -265,6 +265,25 @@ def test_set_beats_the_file(project: Project) -> None:
     assert project.metadata()["avg_reward"] == 0
 
 
+@pytest.mark.workers
+def test_shuffled_examples_are_the_same_each_time(project: Project, url: str) -> None:
+    text = ONE_EVAL + "num_examples = 2\nrollouts_per_example = 1\nenv_args = { examples = 50 }\n"
+    found = []
+    for more in ("shuffle = true\nshuffle_seed = 7\n", "shuffle = true\nshuffle_seed = 7\n", ""):
+        before = set(project.runs())
+        project.evals(text + more, url=url)
+        assert project.run("bench.toml").ret == 0
+        (run,) = set(project.runs()) - before
+        rows = {row["example_id"]: row["prompt"][-1]["content"] for row in project.rows(run)}
+        assert all(f"What is {n} +" in question for n, question in rows.items())
+        metadata = project.metadata(run)
+        assert (metadata["shuffle"], metadata["shuffle_seed"]) == (
+            (True, 7) if more else (False, None)
+        )
+        found.append(set(rows))
+    assert found[0] == found[1] != found[2] == {0, 1}
+
+
 def test_a_bad_set_is_a_red_run_that_asks_nothing(project: Project) -> None:
     with DemoServer() as server:
         project.evals(ONE_EVAL, url=server.url)
