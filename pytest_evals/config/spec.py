@@ -80,6 +80,12 @@ class EvalSpec:
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     origins: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
+    def option_of(self, *keys: str) -> str:
+        """Return the option or ini key that gives the first known of `keys`; "" if a file does."""
+        origins = (self.origins[key] for key in keys if key in self.origins)
+        origin = next(origins, "")
+        return origin if origin.startswith(("--", "ini ")) else ""
+
     @property
     def order(self) -> int | None:
         """The seed of the order of its examples; None for that of the dataset."""

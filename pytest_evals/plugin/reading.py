@@ -46,6 +46,11 @@ class EvalReader:
             self._hide(level.api_base_url, merged_headers({}, level.header or ()))
 
     @property
+    def assigns(self) -> bool:
+        """Whether `--evals-set` was given."""
+        return bool(self._command_line.assignments)
+
+    @property
     def max_concurrent(self) -> int:
         """Rollouts in flight over the whole session; 0 or less for no limit.
 

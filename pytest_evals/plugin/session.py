@@ -149,8 +149,10 @@ class EvalSession(EvalOwner):
     @property
     def notices(self) -> list[str]:
         """What the user should know of how the evals were read, a line each."""
+        unused = self.functions is not None and not self.specs and self.reader.assigns
         return [
             *(f"evals: ignored {phrase}" for phrase in self.reader.overridden),
+            *(["evals: ignored --evals-set: a test function has its mark"] if unused else []),
             *(f"evals: {text}" for run in self.runs for text in run.warnings),
             *self.environments.verifiers.notices,
         ]
@@ -231,7 +233,10 @@ class EvalSession(EvalOwner):
         except SetupError as error:
             self.unusable.add(node.path)
             text = str(error)
-            spec = getattr(node, "spec", None)
+            spec: EvalSpec | None = getattr(node, "spec", None)
+            option = "" if spec is None else spec.option_of(*error.keys)
+            if option and option not in text:
+                text = f"{option}: {text}"
             if (
                 spec is not None
                 and not self.environments.is_named(spec.path)

@@ -284,6 +284,31 @@ def test_shuffled_examples_are_the_same_each_time(project: Project, url: str) ->
     assert found[0] == found[1] != found[2] == {0, 1}
 
 
+@pytest.mark.workers
+def test_set_says_that_it_is_not_about_functions(project: Project) -> None:
+    project.pytester.makepyfile(
+        test_it="import pytest\n@pytest.mark.evals\ndef test_one(): return 1.0\n"
+    )
+    result = project.run("test_it.py", "--evals-set=rollouts_per_example=2")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["evals: ignored --evals-set: a test function has its mark"])
+
+
+def test_a_mistake_in_an_option_names_the_option(project: Project, url: str) -> None:
+    project.evals("rollout_seed = 1\n" + ONE_EVAL)
+    for arguments, told in (
+        (["--evals-provider=opnai"], "*bench.toml:2: --evals-provider: provider 'opnai' is not*"),
+        (["--evals-set=provider='x'"], "*bench.toml:2: --evals-set provider: provider 'x' is not*"),
+        (
+            ['--evals-env-args={"example": 1}', f"--evals-api-base-url={url}"],
+            "*bench.toml:2: --evals-env-args: environment 'sums' * no argument 'example'*",
+        ),
+    ):
+        result = project.run("bench.toml", *arguments)
+        assert result.ret == 1
+        result.stdout.fnmatch_lines([told])
+
+
 def test_a_bad_set_is_a_red_run_that_asks_nothing(project: Project) -> None:
     with DemoServer() as server:
         project.evals(ONE_EVAL, url=server.url)
