@@ -85,12 +85,12 @@ class WorkerFunctions:
         self._functions = functions
         self._session = session
         self._evals = evals
-        self._orders = evals.orders
+        self._inbox = evals.inbox
         self._turns = turns
         self._rollouts = rollouts
         self._signals = signals
         self._others = others
-        self._ahead = SetupAhead(session)
+        self._ahead = SetupAhead(session) if functions.knows_pytest else None
         self._places: dict[EvalFunction, int] = {}
         self._rows: dict[EvalFunction, str] = {}
         # What waits: rollouts that fly together, or that run one after the other.
@@ -171,7 +171,7 @@ class WorkerFunctions:
         return True
 
     def _limits(self) -> Limits:
-        return self._orders.borrower.limits
+        return self._inbox.borrower.limits
 
     def _run_one(self) -> bool:
         """Run the next rollout by itself."""
@@ -187,7 +187,7 @@ class WorkerFunctions:
             self._replay(item, row)
         self._signals.stand_back()
         try:
-            self._ahead.leave_for(item)
+            self._leave_for(item)
             self._turns.run(item, self.after(item))
         finally:
             self._signals.come_back()
@@ -206,8 +206,8 @@ class WorkerFunctions:
             return True
         if not self._has_asked:
             self._has_asked = True
-            self._orders.ask()
-        return self._orders.is_answered and not self._orders.has_new
+            self._inbox.ask()
+        return self._inbox.is_answered and not self._inbox.has_new
 
     def after(self, item: pytest.Item) -> pytest.Item | None:
         """Return what to name to pytest as the next item when no flight goes on."""
@@ -224,8 +224,12 @@ class WorkerFunctions:
         if flight is not None:
             flight.run_beside(item)
         else:
-            self._ahead.leave_for(item)
+            self._leave_for(item)
             self._turns.run(item, self.after(item))
+
+    def _leave_for(self, item: pytest.Item) -> None:
+        if self._ahead is not None:  # else pytest leaves what the item after the last is not in
+            self._ahead.leave_for(item)
 
     def close(self) -> None:
         """Cancel what is in flight, and tear it down."""
