@@ -38,6 +38,9 @@ def read_blocks(document: Document) -> tuple[Block, list[Block], list[Mistake]]:
     Ablations will expand here, into blocks that follow those of `[[eval]]`.
     """
     mistakes: list[Mistake] = []
+    if isinstance(document.table.get("endpoint"), list | dict) and "eval" not in document.table:
+        message = "this is an endpoint registry; evals name its rows by endpoint_id"
+        return Block({}, (), document), [], [Mistake(document.line("endpoint"), message)]
     globals_ = {key: value for key, value in document.table.items() if key not in _ARRAYS}
     top_level = _checked(globals_, (), document, mistakes)
     evals = _array("eval", document, mistakes)
