@@ -176,7 +176,7 @@ class WorkerFunctions:
     def _run_one(self) -> bool:
         """Run the next rollout by itself."""
         items = self._plan[0][1]
-        if len(items) == 1 and len(self._plan) == 1 and not self._is_next_known():
+        if len(items) == 1 and len(self._plan) == 1 and not self._is_answered():
             return False
         self._has_asked = False
         item = items.popleft()
@@ -201,9 +201,11 @@ class WorkerFunctions:
             item.is_replayed = True
 
     def _is_next_known(self) -> bool:
-        """Whether the controller has said what comes after what is here, or that nothing does."""
-        if self._plan:
-            return True
+        """Whether it is known what comes after the flight, or that nothing does."""
+        return bool(self._plan) or self._is_answered()
+
+    def _is_answered(self) -> bool:
+        """Whether the controller has said that nothing comes after what is here; asks it."""
         if not self._has_asked:
             self._has_asked = True
             self._inbox.ask()
