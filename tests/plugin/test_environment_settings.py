@@ -112,7 +112,7 @@ class TestExtraEnvKwargs:
             """,
         )
         project.evals(
-            '[[eval]]\nenv_id = "pair"\nrollouts_per_example = 1\ntimeout = 2.0\n', url=url
+            '[[eval]]\nenv_id = "pair"\nrollouts_per_example = 1\ntimeout = 3.0\n', url=url
         )
         result = project.run("bench.toml")
         assert result.ret == 0
