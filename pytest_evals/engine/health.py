@@ -71,16 +71,18 @@ class EndpointHealth:
             self.give_up(attempt.error)
         elif self.status == "unknown":
             self.status = "doubtful"
-        elif attempt.error.requests == 1:
-            pass  # not tried again: what it answered, or the rollout itself, is at fault
-        elif self.status == "answering":
+        elif attempt.error.requests > 1:  # else not its outage: it was not tried again
+            self._failed_in_a_row(attempt.error)
+
+    def _failed_in_a_row(self, error: ModelError) -> None:
+        if self.status == "answering":
             self._in_a_row += 1
             if self._in_a_row >= max(self.in_flight, _FEWEST):
                 self.status, self._in_a_row = "probing", 0
-        elif self.status == "probing" and self.in_flight == 1:  # not of the flight before
+        elif self.status == "probing" and self.in_flight == 1:  # not one of a flight
             self._in_a_row += 1
             if self._in_a_row >= _PROBES:
-                self.give_up(attempt.error)
+                self.give_up(error)
 
     def settled(self) -> list[Attempt]:
         """Return the failed attempts that can be reported now.
