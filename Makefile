@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	$(RUN) pytest example_envs/quickstart.evals.toml
 
 test: check
-	$(RUN) pytest -n auto --maxprocesses 4
+	$(RUN) pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.installed-dev
 	$(RUN) ruff check .

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from ..endpoints.endpoint import Endpoint
-from ..messages import Message, Response
+from ..messages import Message
 from .anthropic_prompt import CLIENT_TYPE, system_of, turns_of
 from .anthropic_reply import read_reply
 from .arguments import drop_unspoken, name_limit, split_arguments, table_of
 from .headers import anthropic_headers
 from .http_client import HttpClient
-from .retries import Retries
 from .tools import function_of
 
 # The API wants a limit on every answer; this is verifiers'.
@@ -22,47 +20,6 @@ MAX_TOKENS = 4096
 # Models that reason only as much as they see fit; an effort without this would have no effect.
 _ADAPTIVE = ("claude-opus-4-7", "claude-opus-4-6", "claude-sonnet-4-6")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
-
-
-class AnthropicMessagesClient(HttpClient):
-    """Speaks Anthropic's Messages API; arguments are those of `HttpClient`.
-
-    The endpoint's URL may end before the API's version, as `https://api.anthropic.com` does.
-    """
-
-    path: ClassVar = "/messages"
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        key: str | None,
-        *,
-        timeout: float = 600.0,
-        connect_timeout: float = 10.0,
-        retries: Retries | None = None,
-    ) -> None:
-        super().__init__(
-            dataclasses.replace(endpoint, url=_with_version(endpoint.url)),
-            key,
-            timeout=timeout,
-            connect_timeout=connect_timeout,
-            retries=retries,
-        )
-
-    def _body(
-        self,
-        prompt: Sequence[Message],
-        model: str,
-        sampling_args: Mapping[str, Any],
-        tools: Sequence[Mapping[str, Any]] | None,
-    ) -> dict[str, Any]:
-        return request_body(prompt, model, sampling_args, tools)
-
-    def _read(self, raw: bytes) -> Response:
-        return read_reply(raw, self._target)
-
-    def _headers(self, endpoint: Endpoint, key: str | None) -> Mapping[str, str]:
-        return anthropic_headers(endpoint, key)
 
 
 def request_body(
@@ -89,14 +46,6 @@ def request_body(
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
     return {**body, **arguments, **extra}
-
-
-def _with_version(url: str) -> str:
-    parts = urlsplit(url)
-    path = parts.path.rstrip("/")
-    if path.rpartition("/")[2] == "v1":
-        return url
-    return parts._replace(path=f"{path}/v1").geturl()
 
 
 def _say_effort(arguments: dict[str, Any], model: str) -> None:
@@ -130,3 +79,26 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     function = function_of(tool)
     schema = function.pop("parameters", None) or {"type": "object", "properties": {}}
     return {**function, "input_schema": schema}
+
+
+class AnthropicMessagesClient(HttpClient):
+    """Speaks Anthropic's Messages API; arguments are those of `HttpClient`.
+
+    The endpoint's URL may end before the API's version, as `https://api.anthropic.com` does.
+    """
+
+    path: ClassVar = "/messages"
+
+    _write = staticmethod(request_body)
+    _read = staticmethod(read_reply)
+
+    def _headers(self, endpoint: Endpoint, key: str | None) -> Mapping[str, str]:
+        return anthropic_headers(endpoint, key)
+
+    @staticmethod
+    def _base(url: str) -> str:
+        parts = urlsplit(url)
+        path = parts.path.rstrip("/")
+        if path.rpartition("/")[2] == "v1":
+            return url
+        return parts._replace(path=f"{path}/v1").geturl()

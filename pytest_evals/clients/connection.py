@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import ssl
 from collections.abc import Mapping
@@ -97,6 +98,8 @@ class Connection:
         self.closed = True
         if self._session is not None:
             await self._session.close()
+            # Sockets are let go in the loop's next round, and this may be its last.
+            await asyncio.sleep(0)
 
     async def _send(self, url: URL, content: bytes) -> Reply:
         if self.closed:

@@ -7,9 +7,9 @@ itself, and each has retries and errors of its own.
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, TypeAlias
 
 from yarl import URL
 
@@ -20,17 +20,28 @@ from .connection import Connection, route
 from .failures import REQUEST_ERRORS, failure_of, refusal_of
 from .headers import request_headers
 from .retries import Failure, Retries, RetryPolicy
-from .target import target_of
+from .target import Target, target_of
 
 # Escaped to ASCII: a lone surrogate in a dataset is then still valid JSON.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
+_Prompt: TypeAlias = Sequence[Message]
+_Tools: TypeAlias = Sequence[Mapping[str, Any]] | None
 
-class HttpClient(ABC):
+
+class HttpClient:
     """A `Client` over HTTP.
 
     A subclass names the route (`path`) and the field of a request that limits the answer's tokens
-    (`limit`), and says how a request is written and its reply read.
+    (`limit`), and has two functions:
+
+    `_write` returns the body of a request, of the arguments of `get_response`. It raises a
+    SetupError where the format has no word for one of the settings or a part of the prompt, and a
+    TypeError where `extra_body` is not a mapping.
+
+    `_read` returns the response in the body of a reply. It raises an InvalidModelResponseError,
+    which quotes its first characters, where there is none, and as another Error what the server
+    says in a reply with status 200.
 
     Args:
         endpoint: its `url` and `headers` are used; the model is named with each request.
@@ -45,6 +56,8 @@ class HttpClient(ABC):
 
     path: ClassVar[str]
     limit: ClassVar[str] = "max_tokens"
+    _write: ClassVar[staticmethod[[_Prompt, str, Mapping[str, Any], _Tools], dict[str, Any]]]
+    _read: ClassVar[staticmethod[[bytes, Target], Response]]
 
     def __init__(
         self,
@@ -55,6 +68,7 @@ class HttpClient(ABC):
         connect_timeout: float = 10.0,
         retries: Retries | None = None,
     ) -> None:
+        endpoint = replace(endpoint, url=self._base(endpoint.url))
         self._connection = Connection(
             endpoint.url,
             self._headers(endpoint, key),
@@ -78,42 +92,23 @@ class HttpClient(ABC):
         tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> Response:
         """Ask `model` to continue `prompt`; see `Client.get_response`."""
-        return await self._ask(self._url, self._body(prompt, model, sampling_args, tools))
+        return await self._ask(self._url, self._write(prompt, model, sampling_args, tools))
 
     async def close(self) -> None:
         """Close every connection."""
         await self._connection.close()
 
-    @abstractmethod
-    def _body(
-        self,
-        prompt: Sequence[Message],
-        model: str,
-        sampling_args: Mapping[str, Any],
-        tools: Sequence[Mapping[str, Any]] | None,
-    ) -> dict[str, Any]:
-        """Return the body of a request.
-
-        Raises:
-            SetupError: the format has no word for one of the settings or a part of the prompt.
-            TypeError: `extra_body` is not a mapping.
-        """
-
-    @abstractmethod
-    def _read(self, raw: bytes) -> Response:
-        """Return the response in the body of a reply.
-
-        Raises:
-            InvalidModelResponseError: it is none; quotes its first characters.
-            Error: what the server says in a reply with status 200.
-        """
+    @staticmethod
+    def _base(url: str) -> str:
+        """Return the base URL that an endpoint's URL means."""
+        return url
 
     def _headers(self, endpoint: Endpoint, key: str | None) -> Mapping[str, str]:
         """Return the headers of every request."""
         return request_headers(endpoint, key)
 
     def _ask(self, url: URL, body: Mapping[str, Any]) -> Awaitable[Response]:
-        content = _encode(body).encode()
+        content = encoded(body)
         limit = body.get(self.limit, body.get("max_tokens"))
         return self._retries.run(lambda: self._send(url, content, limit))
 
@@ -128,7 +123,7 @@ class HttpClient(ABC):
         if not 200 <= reply.status < 300:
             return refusal_of(reply, self._target, limit)
         try:
-            return self._read(reply.body)
+            return self._read(reply.body, self._target)
         except Error as error:
             return Failure(error, retried=isinstance(error, InvalidModelResponseError))
 

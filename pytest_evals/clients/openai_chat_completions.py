@@ -5,30 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from ..messages import Message, Response
+from ..messages import Message
 from .arguments import split_arguments
 from .chat_reply import read_reply
 from .chat_wire import wire_message, wire_tools
 from .http_client import HttpClient
-
-
-class OpenAIChatCompletionsClient(HttpClient):
-    """Speaks OpenAI's chat completions; arguments are those of `HttpClient`."""
-
-    path: ClassVar = "/chat/completions"
-    limit: ClassVar = "max_completion_tokens"
-
-    def _body(
-        self,
-        prompt: Sequence[Message],
-        model: str,
-        sampling_args: Mapping[str, Any],
-        tools: Sequence[Mapping[str, Any]] | None,
-    ) -> dict[str, Any]:
-        return request_body(prompt, model, sampling_args, tools)
-
-    def _read(self, raw: bytes) -> Response:
-        return read_reply(raw, self._target)
 
 
 def request_body(
@@ -58,3 +39,13 @@ def request_body(
         body.setdefault("max_completion_tokens", limit)
     body.update(extra)
     return body
+
+
+class OpenAIChatCompletionsClient(HttpClient):
+    """Speaks OpenAI's chat completions; arguments are those of `HttpClient`."""
+
+    path: ClassVar = "/chat/completions"
+    limit: ClassVar = "max_completion_tokens"
+
+    _write = staticmethod(request_body)
+    _read = staticmethod(read_reply)

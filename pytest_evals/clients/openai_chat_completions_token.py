@@ -18,9 +18,26 @@ from .openai_chat_completions import request_body
 from .reading import json_object
 from .retries import Retries
 from .stitching import Continued, Turn, continued
+from .target import Target
 from .tokens import are_ids, chat_tokens_of
 
 _FOR_TOKENIZING = ("model", "tools", "chat_template_kwargs")
+
+
+def _request_body(
+    prompt: Sequence[Message],
+    model: str,
+    sampling_args: Mapping[str, Any],
+    tools: Sequence[Mapping[str, Any]] | None,
+) -> dict[str, Any]:
+    body = request_body(prompt, model, sampling_args, tools)
+    return {**body, "logprobs": True, "return_token_ids": True}
+
+
+def _read_reply(raw: bytes, target: Target) -> Response:
+    response = read_reply(raw, target)
+    tokens = chat_tokens_of(json_object(raw, target))
+    return response if tokens is None else replace(response, tokens=Turn(tokens))
 
 
 class OpenAIChatCompletionsTokenClient(HttpClient):
@@ -36,6 +53,8 @@ class OpenAIChatCompletionsTokenClient(HttpClient):
 
     path: ClassVar = "/chat/completions"
     limit: ClassVar = "max_completion_tokens"
+    _write = staticmethod(_request_body)
+    _read = staticmethod(_read_reply)
 
     def __init__(
         self,
@@ -64,30 +83,13 @@ class OpenAIChatCompletionsTokenClient(HttpClient):
         tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> Response:
         """Ask `model` to continue `prompt`; see `Client.get_response`."""
-        body = self._body(prompt, model, sampling_args, tools)
+        body = self._write(prompt, model, sampling_args, tools)
         response = await self._continue(prompt, body) or await self._ask(self._url, body)
         if response.tokens is not None:
             # Copies: an environment may change a message in place, and the ids with it are stale.
             said = [dict(message) for message in (*prompt, response.message)]
             object.__setattr__(response.tokens, "said", said)
         return response
-
-    def _body(
-        self,
-        prompt: Sequence[Message],
-        model: str,
-        sampling_args: Mapping[str, Any],
-        tools: Sequence[Mapping[str, Any]] | None,
-    ) -> dict[str, Any]:
-        body = request_body(prompt, model, sampling_args, tools)
-        return {**body, "logprobs": True, "return_token_ids": True}
-
-    def _read(self, raw: bytes) -> Response:
-        response = read_reply(raw, self._target)
-        tokens = chat_tokens_of(json_object(raw, self._target))
-        if tokens is None:
-            return response
-        return replace(response, tokens=Turn(tokens))
 
     async def _continue(
         self, prompt: Sequence[Message], body: Mapping[str, Any]

@@ -19,27 +19,6 @@ CLIENT_TYPE = "openai_completions"
 _BETWEEN = "\n\n"
 
 
-class OpenAICompletionsClient(HttpClient):
-    """Speaks OpenAI's completions; arguments are those of `HttpClient`.
-
-    The prompt is the text of all messages. For base models: a chat model is not told who speaks.
-    """
-
-    path: ClassVar = "/completions"
-
-    def _body(
-        self,
-        prompt: Sequence[Message],
-        model: str,
-        sampling_args: Mapping[str, Any],
-        tools: Sequence[Mapping[str, Any]] | None,
-    ) -> dict[str, Any]:
-        return request_body(prompt, model, sampling_args, tools)
-
-    def _read(self, raw: bytes) -> Response:
-        return read_reply(raw, self._target)
-
-
 def request_body(
     prompt: Sequence[Message],
     model: str,
@@ -78,3 +57,15 @@ def read_reply(raw: bytes, target: Target) -> Response:
         usage=chat_usage(reply.get("usage")),
         tokens=completion_tokens_of(choice),
     )
+
+
+class OpenAICompletionsClient(HttpClient):
+    """Speaks OpenAI's completions; arguments are those of `HttpClient`.
+
+    The prompt is the text of all messages. For base models: a chat model is not told who speaks.
+    """
+
+    path: ClassVar = "/completions"
+
+    _write = staticmethod(request_body)
+    _read = staticmethod(read_reply)

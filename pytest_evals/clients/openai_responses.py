@@ -5,31 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from ..messages import Message, Response
+from ..messages import Message
 from .arguments import drop_unspoken, name_limit, refused, split_arguments, table_of
 from .http_client import HttpClient
 from .responses_input import CLIENT_TYPE, input_items
 from .responses_reply import read_reply
 from .tools import function_of
-
-
-class OpenAIResponsesClient(HttpClient):
-    """Speaks OpenAI's Responses API; arguments are those of `HttpClient`."""
-
-    path: ClassVar = "/responses"
-    limit: ClassVar = "max_output_tokens"
-
-    def _body(
-        self,
-        prompt: Sequence[Message],
-        model: str,
-        sampling_args: Mapping[str, Any],
-        tools: Sequence[Mapping[str, Any]] | None,
-    ) -> dict[str, Any]:
-        return request_body(prompt, model, sampling_args, tools)
-
-    def _read(self, raw: bytes) -> Response:
-        return read_reply(raw, self._target)
 
 
 def request_body(
@@ -75,3 +56,13 @@ def _flat(value: Any, key: str) -> Any:
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     # Unlike chat completions, this API enforces schemas unless it is told not to.
     return {"type": "function", "strict": False, **function_of(tool)}
+
+
+class OpenAIResponsesClient(HttpClient):
+    """Speaks OpenAI's Responses API; arguments are those of `HttpClient`."""
+
+    path: ClassVar = "/responses"
+    limit: ClassVar = "max_output_tokens"
+
+    _write = staticmethod(request_body)
+    _read = staticmethod(read_reply)

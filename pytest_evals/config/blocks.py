@@ -42,6 +42,9 @@ def read_blocks(document: Document) -> tuple[Block, list[Block], list[Mistake]]:
     First the `[[eval]]` blocks, then the points of each `[[ablation]]`, as they stand in the file.
     """
     mistakes: list[Mistake] = []
+    if isinstance(document.table.get("endpoint"), list | dict) and "eval" not in document.table:
+        message = "this is an endpoint registry; evals name its rows by endpoint_id"
+        return Block({}, (), document), [], [Mistake(document.line("endpoint"), message)]
     globals_ = {key: value for key, value in document.table.items() if key not in _ARRAYS}
     top_level = _checked(globals_, (), document, mistakes)
     evals = _array("eval", document, mistakes)

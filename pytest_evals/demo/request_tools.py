@@ -75,9 +75,5 @@ def _check_strict(schema: dict[str, Any], where: str) -> None:
         )
 
 
-def _is_object(schema: object) -> bool:
-    return isinstance(schema, dict)
-
-
 def _invalid(where: str, problem: str) -> RequestError:
     return RequestError(400, f"{where} {problem}", param=where)

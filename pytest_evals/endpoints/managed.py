@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SetupError
-from ..visible import visible
 from . import guard
 from .endpoint import Endpoint, ServeCommand
+from .server_output import ServerOutput
 from .urls import PORT
 
 HOST = "127.0.0.1"
@@ -27,7 +26,6 @@ HOST = "127.0.0.1"
 _STOP_TIMEOUT = guard.GRACE + 2
 _PROBE_TIMEOUT = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
-_TAIL_LINES, _TAIL_BYTES, _TAIL_WIDTH = 10, 16_384, 300
 
 # A port is free again until its server binds it, and could be picked twice in between.
 _picked_ports: set[int] = set()
@@ -48,15 +46,13 @@ class ManagedServer:
         label: str,
         port: int,
         process: subprocess.Popen[bytes],
-        log: Path,
-        log_start: int,
+        output: ServerOutput,
     ) -> None:
         self.serve = serve
         self.label = label
         self.port = port
         self._process = process
-        self._log = log
-        self._log_start = log_start
+        self._output = output
         self._started = time.monotonic()
 
     @property
@@ -88,22 +84,22 @@ class ManagedServer:
         if not self.exited_within(_STOP_TIMEOUT):
             self._process.kill()
             self._process.wait()
+        self._output.settle()
 
     def log_tail(self) -> str:
-        """Return the last lines that the server wrote, with control characters made visible."""
-        try:
-            with self._log.open("rb") as log:
-                end = log.seek(0, os.SEEK_END)
-                log.seek(max(self._log_start, end - _TAIL_BYTES))
-                text = log.read().decode("utf-8", "replace")
-        except OSError as error:
-            return f"(the log cannot be read: {error.strerror})"
-        lines = [line for line in text.split("\n") if line.strip()][-_TAIL_LINES:]
-        return "\n".join(visible(line.rstrip("\r"))[:_TAIL_WIDTH] for line in lines)
+        """Return the last lines that the server wrote, as they are in the log."""
+        if self.returncode is not None:
+            self._output.settle()
+        return self._output.tail()
 
 
 def start_server(
-    serve: ServeCommand, *, label: str, log: Path, environ: Mapping[str, str] | None = None
+    serve: ServeCommand,
+    *,
+    label: str,
+    log: Path,
+    mask: Callable[[str], str] = str,
+    environ: Mapping[str, str] | None = None,
 ) -> ManagedServer:
     """Start a server on a free port of 127.0.0.1 and return at once.
 
@@ -112,7 +108,9 @@ def start_server(
     Args:
         serve: the command. It runs in `serve.folder`, without a shell.
         label: how messages name the endpoint.
-        log: the file that its output is appended to; made with its folders when it is missing.
+        log: the file that its output is appended to, masked, with control characters made visible;
+            made with its folders when it is missing.
+        mask: replaces the secrets in a text.
         environ: the server's environment variables; None for those of this process.
 
     Raises:
@@ -126,16 +124,15 @@ def start_server(
         for word in shlex.split(serve.command)
     ]
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            log_start = output.seek(0, os.SEEK_END)
+        output = ServerOutput(log, mask)
+        with output.writable() as written:
             process = subprocess.Popen(  # noqa: S603 -- the registry's own command
                 # Isolated, without site: nothing of the user's Python set-up runs in the guard.
                 [sys.executable, "-I", "-S", guard.__file__, *command],
                 bufsize=0,
                 stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
+                stdout=written,
+                stderr=written,
                 cwd=serve.folder,
                 env=environ,
                 # Out of the terminal's reach: a Ctrl-C is pytest's to act on, and pytest ends the
@@ -144,7 +141,7 @@ def start_server(
             )
     except OSError as error:
         raise SetupError(f"{label}: cannot start {serve.command!r}: {error}") from error
-    return ManagedServer(serve, label, port, process, log, log_start)
+    return ManagedServer(serve, label, port, process, output)
 
 
 def wait_until_ready(server: ManagedServer) -> None:

@@ -38,12 +38,13 @@ class Secrets:
         # one pass of the pattern. Both are replaced as one, so that a reader sees a pair.
         self._search: tuple[tuple[str, ...], re.Pattern[str]] = ((), re.compile("(?!)"))
 
-    def add(self, value: str) -> None:
-        """Mask `value` from now on, unless it is shorter than `SHORTEST`; ends are stripped."""
-        value = value.strip()
-        if len(value) < SHORTEST or value in self._values:
+    def add(self, *values: str) -> None:
+        """Mask `values` from now on, but those shorter than `SHORTEST`; ends are stripped."""
+        stripped = {value.strip() for value in values}
+        new = {value for value in stripped if len(value) >= SHORTEST} - self._values
+        if not new:
             return
-        self._values |= {value}
+        self._values |= new
         forms: dict[str, str] = {}
         for secret in self._values:
             forms |= _forms(secret)
@@ -84,7 +85,14 @@ def secret_headers(headers: Mapping[str, str]) -> list[str]:
 def secrets_of(endpoint: Endpoint) -> list[str]:
     """Return what is secret in an endpoint besides its key: in its headers and in its URL."""
     found = secret_headers(endpoint.headers)
-    parts = urlsplit(endpoint.url)
+    found += [unquote(value) for value in found]
+    return list(dict.fromkeys([*found, *url_secrets(endpoint.url)]))
+
+
+def url_secrets(url: str) -> list[str]:
+    """Return what is secret in a URL: a password, or a name alone, and values of its query."""
+    found: list[str] = []
+    parts = urlsplit(url)
     userinfo, at, _ = parts.netloc.rpartition("@")
     if at:
         user, colon, password = userinfo.partition(":")

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..endpoints.endpoint import Endpoint
 from ..errors import ModelError, SetupError
+from .admission import Admission
 from .attempts import ENDINGS, Attempt, conclude, generate, jobs_anew
 from .clients import EndpointClients, MakeClient
 from .groups import GroupBoard
@@ -17,15 +18,12 @@ from .health import EndpointHealth
 from .loop import LoopHost, LoopThread
 from .notice import Notice
 from .oldest import Oldest, oldest_of
-from .outages import Outages
 from .output import CURRENT_OUTPUT
 from .rollouts import RolloutJob, RolloutResult
-from .run import EvalRun
 from .scoring import clean_up, score
 from .shutdown import Shutdown
-from .slots import Demand, Limits, Slots
+from .slots import Demand, Limits
 from .teardown import tear_down
-from .waiting import WaitingRollouts
 
 # How long is waited for all that ends on the loop in the end, and for that where it is blocked.
 _CLOSE_SECONDS = 2.0
@@ -61,11 +59,9 @@ class Engine:
     ) -> None:
         self._clients = EndpointClients(make_client)
         self._deliver = deliver
-        self._slots = Slots(Limits(limit if limit > 0 else None))
-        self._waiting = WaitingRollouts()
-        self._tasks: dict[asyncio.Task[None], Attempt] = {}
-        self._outages = Outages()
         self._groups = GroupBoard()
+        self._admission = Admission(Limits(limit if limit > 0 else None), self._groups)
+        self._tasks: dict[asyncio.Task[None], Attempt] = {}
         self._stopping = False
         self._shutdown: Shutdown | None = None
         self._is_blocked = False
@@ -77,7 +73,7 @@ class Engine:
     @property
     def in_flight(self) -> int:
         """Rollouts under way."""
-        return self._slots.taken
+        return self._admission.slots.taken
 
     @property
     def oldest(self) -> Oldest | None:
@@ -178,54 +174,44 @@ class Engine:
 
     def _enqueue(self, jobs: list[RolloutJob]) -> None:
         self._groups.expect(jobs)
-        self._waiting.add(jobs)
-        self._refuse()
-        self._fill()
+        self._admission.add(jobs)
+        self._proceed()
 
     def _resize(self, limits: Limits) -> None:
-        self._slots.limits = limits
+        self._admission.slots.limits = limits
         self._fill()
         self._tell_soon()
 
     def _give_up(self, endpoint: Endpoint, error: BaseException) -> None:
-        self._outages.endpoint(endpoint).give_up(error)
-        self._refuse()
+        self._health_of(endpoint).give_up(error)
+        self._proceed()
 
     def _fill(self) -> None:
-        while not self._stopping and not self._slots.are_full:
-            job = self._waiting.take(self._may_start)
-            if job is None:
+        while not self._stopping:
+            work = self._admission.next()
+            if work is None:
                 return
-            self._start(job)
-            if not self._waiting.holds(job.run):
-                self._tell_soon()
+            if isinstance(work, RolloutJob):
+                self._start(work)
+            else:
+                self._score_rest(work)
 
-    def _may_start(self, run: EvalRun) -> bool:
-        return self._may_ask(run) and not self._slots.are_full_for(run)
-
-    def _may_ask(self, run: EvalRun) -> bool:
-        return self._outages.endpoint(run.endpoint).may_start
-
-    def _refuse(self) -> None:
-        """Deliver what waits for an endpoint or a judge that was given up; that takes no slot."""
-        for run in self._waiting.runs:
-            health, scoring = self._outages.endpoint(run.endpoint), self._outages.scoring(run)
-            if health.status == "given up":
-                for job in self._waiting.take_all(run):
-                    health.failed(Attempt(job, error=health.error))
-                    self._report_failures(health)
-            elif scoring.is_given_up:
-                for job in self._waiting.take_all(run):
-                    self._report_failure(scoring.refused(job))
+    def _proceed(self) -> None:
+        """Report what is not worth asking for any more, and start what may start."""
+        for attempt in self._admission.refused():
+            self._report_failure(attempt)
+        self._fill()
         self._tell_soon()
 
     def _start(self, job: RolloutJob) -> None:
-        self._slots.take(job.run)
-        self._outages.endpoint(job.run.endpoint).in_flight += 1
+        self._admission.slots.take(job.run)
+        self._health_of(job.run.endpoint).in_flight += 1
         attempt = Attempt(job)
         task = self._spawn(self._roll_out(attempt), attempt)
         # A callback, not a finally: a task cancelled before its first step runs no body.
         task.add_done_callback(lambda task: self._ended(attempt, task))
+        if not self._admission.has_waiting(job.run):
+            self._tell_soon()
 
     def _spawn(self, work: Coroutine[Any, Any, None], attempt: Attempt) -> asyncio.Task[None]:
         context = self._context.copy()
@@ -244,7 +230,7 @@ class Engine:
         if self._stopping:
             await clean_up([attempt])
             return
-        health = self._outages.endpoint(attempt.job.run.endpoint)
+        health = self._health_of(attempt.job.run.endpoint)
         if attempt.answered and health.answered():
             self._report_failures(health)
             self._fill()
@@ -252,7 +238,9 @@ class Engine:
         if attempt.ran_out_of_time and health.status != "answering":
             # A limit of the environment's own is scored, as too slow. Of an endpoint that has
             # never answered anything, slowness is not known: it may be down.
-            attempt.error = ModelError("no answer within the rollout's limit, nor ever before")
+            seconds = getattr(attempt.job.run.environment, "timeout_seconds", None)
+            limit = "the rollout's timeout" if seconds is None else f"the {seconds:g} s of timeout"
+            attempt.error = ModelError(f"no answer within {limit}, nor ever before")
         if attempt.error is not None:
             await clean_up([attempt])
             health.failed(attempt)  # reported by _ended, once this one has left the flight
@@ -271,24 +259,24 @@ class Engine:
         if anew := jobs_anew(attempts):
             self._enqueue(anew)
             return
-        scoring = self._outages.scoring(attempts[0].job.run)
-        scoring.note(attempts, self._slots)
+        scoring = self._admission.outages.scoring(attempts[0].job.run)
+        scoring.note(attempts, self._admission.slots)
         # All of a group are on disk before one is delivered: what is reported and lost with its
         # process afterwards leaves no part of a group to be scored.
         for result in [conclude(attempt) for attempt in attempts]:
             self._deliver(result)
         if scoring.is_given_up:
-            self._refuse()
+            self._proceed()
 
     def _score_rest(self, attempts: list[Attempt]) -> None:
         """Score what there is of a group whose last member failed."""
-        if not attempts:
-            return
+        self._admission.slots.take(attempts[0].job.run)
         task = self._spawn(self._score(attempts, as_group=True), attempts[0])
         task.add_done_callback(lambda task: self._rest_scored(attempts, task))
 
     def _rest_scored(self, attempts: list[Attempt], task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
+        self._admission.slots.give_back(attempts[0].job.run)
         failure = None if task.cancelled() else task.exception()
         if self._stopping:
             return
@@ -296,6 +284,8 @@ class Engine:
             if not attempt.is_concluded:
                 attempt.error = failure or RuntimeError("other code cancelled the scoring")
                 self._deliver(conclude(attempt))
+        self._fill()
+        self._tell_soon()
 
     def _fail(self, attempts: list[Attempt], ending: BaseException, text: str) -> None:
         """Note that user code ended these, unless the engine did: then pass its request on."""
@@ -307,10 +297,10 @@ class Engine:
 
     def _ended(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
         run = attempt.job.run
-        health = self._outages.endpoint(run.endpoint)
+        health, slots = self._health_of(run.endpoint), self._admission.slots
         self._tasks.pop(task, None)
-        was_uneven = self._slots.are_uneven(run)
-        self._slots.give_back(run)
+        was_uneven = slots.are_uneven(run)
+        slots.give_back(run)
         health.in_flight -= 1
         # Asked for in any case: asyncio complains of an exception that nobody looked at.
         failure = None if task.cancelled() else task.exception()
@@ -324,9 +314,9 @@ class Engine:
             health.failed(attempt)
         self._report_failures(health)
         if health.status == "given up":
-            self._refuse()
+            self._proceed()
         self._fill()
-        if was_uneven or self._slots.are_uneven(run):
+        if was_uneven or slots.are_uneven(run):
             self._tell_soon()
 
     def _tell_soon(self) -> None:
@@ -334,9 +324,7 @@ class Engine:
             self._notice.give(self._demand)
 
     def _demand(self) -> Demand | None:
-        if self._stopping:
-            return None
-        return self._slots.demand(self._waiting.counts(self._may_ask))
+        return None if self._stopping else self._admission.demand()
 
     def _report_failures(self, health: EndpointHealth) -> None:
         for failed in health.settled():
@@ -345,4 +333,7 @@ class Engine:
     def _report_failure(self, failed: Attempt) -> None:
         self._deliver(conclude(failed))
         if self._groups.holds(failed.job):
-            self._score_rest(self._groups.ended(failed))
+            self._groups.put_aside(self._groups.ended(failed))
+
+    def _health_of(self, endpoint: Endpoint) -> EndpointHealth:
+        return self._admission.outages.endpoint(endpoint)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -25,6 +26,7 @@ class GroupBoard:
 
     def __init__(self) -> None:
         self._open: dict[_GroupKey, _Group] = {}
+        self._rests: list[list[Attempt]] = []
 
     def expect(self, jobs: Iterable[RolloutJob]) -> None:
         """Note that these rollouts will end."""
@@ -52,10 +54,29 @@ class GroupBoard:
         # Not as they ended: a reward may go by the place in its group.
         return sorted(group.generated, key=lambda attempt: attempt.job.rollout)
 
+    def put_aside(self, rest: list[Attempt]) -> None:
+        """Keep what there is of a group whose last member failed, until it can be scored."""
+        if rest:
+            self._rests.append(rest)
+
+    @property
+    def rests(self) -> Counter[EvalRun]:
+        """How many groups are aside, by eval."""
+        return Counter(rest[0].job.run for rest in self._rests)
+
+    def next_rest(self, is_full: Callable[[EvalRun], bool]) -> list[Attempt] | None:
+        """Return the next group that was put aside, of an eval that is not full; None for none."""
+        for place, rest in enumerate(self._rests):
+            if not is_full(rest[0].job.run):
+                return self._rests.pop(place)
+        return None
+
     def take_waiting(self) -> list[Attempt]:
         """Close every group; return the rollouts that waited for the rest of theirs."""
         waiting = [attempt for group in self._open.values() for attempt in group.generated]
+        waiting += [attempt for rest in self._rests for attempt in rest]
         self._open.clear()
+        self._rests.clear()
         return waiting
 
 

@@ -7,7 +7,12 @@ from typing import Literal, TypeAlias
 from ..errors import ModelError, RejectedError
 from .attempts import Attempt
 
-Status: TypeAlias = Literal["unknown", "answering", "doubtful", "given up"]
+Status: TypeAlias = Literal["unknown", "answering", "doubtful", "probing", "given up"]
+
+# Rollouts at least that fail in a row before an endpoint that has answered is taken to be down, and
+# how many more it is then asked for, one at a time: each takes a minute, with its retries.
+_FEWEST = 8
+_PROBES = 3
 
 
 class EndpointHealth:
@@ -18,6 +23,11 @@ class EndpointHealth:
     those in flight go on, and failures are withheld. One answer clears it; when the last rollout
     in flight has failed too, it is given up. So a server that is down costs one round of requests
     and shows as one error, and one reset among slow first answers costs nothing.
+
+    One that has answered before is probed instead: when as many rollouts in a row have failed as
+    are in flight, it is asked for one at a time. One answer ends that; after three failures it is
+    given up. So an outage of minutes costs a flight and not the run, and a server that has died
+    does not cost a minute for each flight that is left.
 
     Attributes:
         in_flight: rollouts of the endpoint under way; kept by the engine.
@@ -31,17 +41,21 @@ class EndpointHealth:
         self.error: BaseException | None = None
         self.cause: str | None = None
         self._withheld: list[Attempt] = []
+        self._in_a_row = 0
 
     @property
     def may_start(self) -> bool:
         """Whether another rollout may start now."""
+        if self.status == "probing":
+            return self.in_flight == 0
         return self.status in ("unknown", "answering")
 
     def answered(self) -> bool:
         """Note that the model answered; return whether that cleared a doubt."""
-        was_doubtful = self.status == "doubtful"
+        was_doubtful = self.status in ("doubtful", "probing")
         if self.status != "given up":
             self.status = "answering"
+        self._in_a_row = 0
         return was_doubtful
 
     def give_up(self, error: BaseException) -> None:
@@ -57,6 +71,18 @@ class EndpointHealth:
             self.give_up(attempt.error)
         elif self.status == "unknown":
             self.status = "doubtful"
+        elif attempt.error.requests > 1:  # else not its outage: it was not tried again
+            self._failed_in_a_row(attempt.error)
+
+    def _failed_in_a_row(self, error: ModelError) -> None:
+        if self.status == "answering":
+            self._in_a_row += 1
+            if self._in_a_row >= max(self.in_flight, _FEWEST):
+                self.status, self._in_a_row = "probing", 0
+        elif self.status == "probing" and self.in_flight == 1:  # not one of a flight
+            self._in_a_row += 1
+            if self._in_a_row >= _PROBES:
+                self.give_up(error)
 
     def settled(self) -> list[Attempt]:
         """Return the failed attempts that can be reported now.

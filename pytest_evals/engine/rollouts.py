@@ -95,7 +95,8 @@ def rollout_name(example_id: int, rollout: int) -> str:
 def in_short(names: Sequence[str]) -> str:
     """Return the first names of many for a message, and how many others there are."""
     others = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {others} others" if others > 0 else "")
+    rest = "" if others <= 0 else " and 1 other" if others == 1 else f" and {others} others"
+    return ", ".join(names[:_NAMED]) + rest
 
 
 def seed_of(rollout_seed: int, example_id: int, rollout: int) -> int:

@@ -63,12 +63,54 @@ def misspelt(environment: Environment, arguments: Iterable[str]) -> list[str]:
         if "__init__" in vars(base)
         for name in inspect.signature(vars(base)["__init__"]).parameters
     }
-    lines = []
-    for argument in arguments:
-        near = get_close_matches(argument, known, n=1, cutoff=_NEAR)
-        if near:
-            lines.append(
-                f"{kind.__name__} has no argument {argument!r}, which only became an attribute"
-                f" (did you mean {near[0]!r}?)"
-            )
-    return lines
+    return [
+        f"{kind.__name__} has no argument {argument!r}, which only became an attribute"
+        f" (did you mean {near!r}?)"
+        for argument, near in _near(arguments, known)
+    ]
+
+
+def misspelt_settings(environment: Environment, settings: Iterable[str]) -> list[str]:
+    """Return a line for each setting that is no attribute of an environment, but nearly one.
+
+    Any other that is none may be invented: `set_kwargs` sets what it is given.
+
+    Args:
+        environment: what they are about to be given to.
+        settings: their names.
+    """
+    parts = list(_parts(environment))
+    unknown = [
+        name
+        for name in settings
+        if not any(hasattr(part, name) or hasattr(part, f"set_{name}") for part in parts)
+    ]
+    known = {name for part in parts for name in _settable(part)} if unknown else set()
+    return [
+        f"{type(environment).__name__} has no attribute {name!r} that extra_env_kwargs could"
+        f" change; it was added (did you mean {near!r}?)"
+        for name, near in _near(unknown, known)
+    ]
+
+
+def _near(names: Iterable[str], known: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in names:
+        for near in get_close_matches(name, sorted(known), n=1, cutoff=_NEAR):
+            yield name, near
+
+
+def _parts(environment: Any) -> Iterator[Any]:
+    """Yield an environment, those of a group, and the one of a package that is behind it."""
+    yield environment
+    for part in getattr(environment, "envs", ()):
+        yield from _parts(part)
+    if hasattr(environment, "original"):
+        yield from _parts(environment.original)
+
+
+def _settable(part: object) -> Iterator[str]:
+    for name in dir(part):
+        if name.startswith("set_"):
+            yield name.removeprefix("set_")
+        elif not name.startswith("_") and not callable(getattr(type(part), name, None)):
+            yield name

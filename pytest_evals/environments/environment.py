@@ -60,7 +60,6 @@ class Environment(ABC):
 
     # Marked methods of a class and what decides the same at once: asked in their place, every turn.
     plain_stops: ClassVar[Mapping[Handler, Callable[[Any, State], bool]]] = {}
-    _own_group: Any = None  # the RubricGroup that add_rubric made
 
     def __init__(
         self,
@@ -330,10 +329,7 @@ class Environment(ABC):
         """
         from ..rubrics.rubric_group import RubricGroup
 
-        if self._own_group is not None and self._own_group == self.rubric:
-            self._own_group.rubrics.append(rubric)
-            return
-        self._own_group = self.rubric = RubricGroup(rubrics=[self.rubric, rubric])
+        self.rubric = RubricGroup(rubrics=[self.rubric, rubric])
 
     def _read(self, name: str, source: DatasetSource) -> Examples:
         return read_examples(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import EnvironmentLoadError, SetupError
-from .source import LOADER, holds_environment, misnamed_loader
+from .source import LOADER, Misnamed, holds_environment, misnamed_loader
 
 _TEST_FILE: Final = re.compile(r"test_.*|.*_test|conftest")
 
@@ -58,6 +58,7 @@ def find_environment(
     """
     module = module_name(env_id)
     without_loader: list[str] = []
+    misnamed: Misnamed | None = None
     installed = _installed(module)
     if installed is not None:
         if installed.path is not None and holds_environment(installed.path):
@@ -70,8 +71,12 @@ def find_environment(
                 continue
             if holds_environment(candidate):
                 return _local(module, candidate, search_path)
-            misnamed = misnamed_loader(candidate)
-            without_loader.append(f"{candidate} ({misnamed})" if misnamed else str(candidate))
+            misnamed = misnamed or misnamed_loader(candidate)
+            without_loader.append(str(candidate))
+    if misnamed is not None:
+        raise EnvironmentLoadError(
+            f"environment {env_id!r}: {misnamed.path}:{misnamed.line} {misnamed}"
+        ).of_keys("env_id")
     found = f"found without a {LOADER}(): {', '.join(without_loader)}; " if without_loader else ""
     raise EnvironmentLoadError(
         f"environment {env_id!r} was not found: {found}"
@@ -92,7 +97,7 @@ def neighbourhood() -> list[Path]:
 
 def _did_you_mean(module: str, roots: list[Path]) -> str:
     """Name what lies in the folders and is called nearly like the module."""
-    present = {path.stem for root in roots if root.is_dir() for path in root.iterdir()}
+    present = {path.stem for root in roots if root.is_dir() for path in root.iterdir()} - {module}
     near = difflib.get_close_matches(module, present, n=1)
     return f" (did you mean {near[0].replace('_', '-')!r}?)" if near else ""
 

@@ -49,7 +49,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         # Before xdist's own sessionstart, which starts the workers.
         from .xdist.controller import Controller
 
-        session.config.pluginmanager.register(Controller(session.config))
+        session.config.pluginmanager.register(Controller(session))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

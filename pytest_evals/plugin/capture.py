@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..engine.output import RolloutOutput, Stream
-from ..visible import visible
 from .logs import RolloutLogs
 from .streams import DivertedStreams
 
@@ -47,7 +46,7 @@ class OutputCapture:
         """
         if not is_sequential:
             self._streams = DivertedStreams(self._config, self._keep, self._mask)
-        self._logs = RolloutLogs(self._config, self._keep_log, self._clean)
+        self._logs = RolloutLogs(self._config, self._keep_log)
         self._config.pluginmanager.register(self)
         self._config.add_cleanup(self.end)
 
@@ -101,6 +100,3 @@ class OutputCapture:
 
     def _keep_log(self, output: RolloutOutput, line: str) -> None:
         self._keep(output, "log", line)
-
-    def _clean(self, text: str) -> str:
-        return visible(self._mask(text))

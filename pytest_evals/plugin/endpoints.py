@@ -13,6 +13,8 @@ from ..endpoints.resolution import resolve_endpoint, unlisted_model
 from ..endpoints.secrets import Secrets, secrets_of
 from ..errors import MissingKeyError, SetupError
 
+_DEFAULT_REGISTRY = Path("configs") / "endpoints.toml"
+
 
 class SessionEndpoints:
     """The endpoints of the session's evals.
@@ -21,12 +23,12 @@ class SessionEndpoints:
     a server and what is known of its health.
 
     Args:
-        registry: the registry file of evals that name none; it need not exist.
+        folder: where pytest was called; evals that name no registry use the one in its `configs`.
         secrets: takes every key and secret header.
     """
 
-    def __init__(self, registry: Path, secrets: Secrets) -> None:
-        self._registry = registry
+    def __init__(self, folder: Path, secrets: Secrets) -> None:
+        self._registry = folder / _DEFAULT_REGISTRY
         self._secrets = secrets
         self._known: list[Endpoint] = []
         self._keys: dict[int, str | None] = {}

@@ -11,7 +11,7 @@ import pytest
 from ..adapters.importing import VerifiersImports
 from ..config.spec import EvalSpec
 from ..engine.parts import rubric_of
-from ..environments.checking import check_parameters, warnings_of
+from ..environments.checking import check_parameters, misspelt_settings, warnings_of
 from ..environments.environment import Environment
 from ..environments.loading import load_environment
 from ..environments.location import EnvironmentLocation, environment_defaults, find_environment
@@ -35,6 +35,8 @@ class SessionEnvironments:
         self._named: dict[Path, EnvironmentLocation | None] = {}
         # By identity: what a setting was given to, the setting, and the eval's name.
         self._given: dict[int, tuple[object, Mapping[str, Any], str]] = {}
+        # By identity of the environment: a line for each setting that is probably misspelt.
+        self._misspelt: dict[int, list[str]] = {}
 
     def name(self, path: Path, location: EnvironmentLocation | None) -> None:
         """Note that an environment was itself named, and where it is, if that is known."""
@@ -111,6 +113,7 @@ class SessionEnvironments:
                 f"environment {spec.env_id!r} has no set_kwargs(): it cannot be given"
                 f" {', '.join(settings)}"
             ).of_keys("extra_env_kwargs", "timeout")
+        self._misspelt[id(environment)] = misspelt_settings(environment, spec.extra_env_kwargs)
         try:
             set_kwargs(**settings)
         except Exception as error:
@@ -151,7 +154,8 @@ class SessionEnvironments:
                 check_parameters(spec.env_id, rubric, example)
         if not self._config.hook.pytest_evals_metric.get_hookimpls():
             _check_gates(spec, list(rubrics.values()))
-        return list(warnings_of(environment, rubrics.values()))
+        misspelt = self._misspelt.get(id(environment), ())
+        return [*misspelt, *warnings_of(environment, rubrics.values())]
 
     def _is_first(self, part: object, settings: Mapping[str, Any], spec: EvalSpec) -> bool:
         """Note that an eval gives `settings` to an object; whether it is the first that does.
@@ -174,6 +178,24 @@ class SessionEnvironments:
         return False
 
 
+def _check_gates(spec: EvalSpec, rubrics: Iterable[Any]) -> None:
+    names: dict[str, None] = {}
+    for rubric in rubrics:
+        names.update(dict.fromkeys(rubric.metric_names))
+    for number, gate in enumerate(spec.gates):
+        if not read_metric(gate.metric).built_in and gate.metric not in names:
+            key = f"gates.{number}"
+            option = spec.option_of(key)
+            raise ConfigError(
+                spec.path,
+                spec.line_of(key),
+                f"{f'{option}: ' if option else ''}gate {gate.text!r}: the"
+                f" rubric of {spec.env_id!r} has no metric"
+                f" {gate.metric!r}{_did_you_mean(gate.metric, names)}; it has"
+                f" {', '.join(names) or 'none'}",
+            )
+
+
 def _parts_of(rubric: Any) -> Iterator[Any]:
     """Yield a rubric and, of a group, those in it, which may be others' as well."""
     yield rubric
@@ -189,21 +211,6 @@ def _rubric_of(spec: EvalSpec, environment: Environment, example: Mapping[str, A
             f"environment {spec.env_id!r} has no rubric for example"
             f" {example.get('example_id')!r}: {one_line(error)}"
         ) from error
-
-
-def _check_gates(spec: EvalSpec, rubrics: Iterable[Any]) -> None:
-    names: dict[str, None] = {}
-    for rubric in rubrics:
-        names.update(dict.fromkeys(rubric.metric_names))
-    for number, gate in enumerate(spec.gates):
-        if not read_metric(gate.metric).built_in and gate.metric not in names:
-            raise ConfigError(
-                spec.path,
-                spec.line_of(f"gates.{number}"),
-                f"gate {gate.text!r}: the rubric of {spec.env_id!r} has no metric"
-                f" {gate.metric!r}{_did_you_mean(gate.metric, names)}; it has"
-                f" {', '.join(names) or 'none'}",
-            )
 
 
 def _did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -33,7 +33,7 @@ class Following:
         if parent not in self._known:
             chain = item.listchain()
             samples = [each for of_parent in self._samples.values() for each in of_parent]
-            self._known[parent] = sorted(samples, key=lambda each: _shared(chain, each))[:2]
+            self._known[parent] = sorted(samples, key=lambda each: shared(chain, each))[:2]
         return next((each for each in self._known[parent] if each is not item), None)
 
 
@@ -41,6 +41,11 @@ def _parent(item: pytest.Item) -> Any:
     return item.parent
 
 
-def _shared(chain: Sequence[object], other: pytest.Item) -> int:
-    # The item itself counts as none of them.
+def shared(chain: Sequence[object], other: pytest.Item) -> int:
+    """Return how many collectors two items have in common.
+
+    Args:
+        chain: of the one, from the session to the item itself, which counts as none of them.
+        other: the other item.
+    """
     return sum(a is b for a, b in zip(chain[:-1], other.listchain()[:-1], strict=False))

@@ -9,6 +9,8 @@ import pytest
 
 # With the rest frozen, Python's own would look at all reports so far every few rollouts.
 _THRESHOLD = (20_000, 20, 20)
+# In a session with fewer rollouts nothing is gained, and the tests of its user go by what they set.
+_MANY = 1_000
 
 _KEY: pytest.StashKey[tuple[int, int, int]] = pytest.StashKey()
 
@@ -16,13 +18,20 @@ _KEY: pytest.StashKey[tuple[int, int, int]] = pytest.StashKey()
 def freeze(config: pytest.Config) -> None:
     """Leave all objects that exist now out of garbage collection until the session has ended.
 
-    A million objects of modules and items exist once rollouts start, and none of them becomes
+    A million objects of modules and items exist once many rollouts start, and none of them becomes
     garbage before the end: looking at them again and again is a sixth of a long session's CPU time.
     """
-    if _KEY not in config.stash:
+    if _KEY not in config.stash and _rollouts(config) >= _MANY:
         config.stash[_KEY] = gc.get_threshold()
         gc.freeze()
         gc.set_threshold(*_THRESHOLD)
+
+
+def _rollouts(config: pytest.Config) -> int:
+    """Return how many rollouts were selected."""
+    from .session import EvalSession
+
+    return sum(len(run.rollouts) for run in EvalSession.of(config).runs)
 
 
 def thaw_at_end(config: pytest.Config) -> None:

@@ -9,6 +9,7 @@ import pytest
 from ..gates.grammar import Gate
 from .outcomes import short_text
 from .owned_run import OwnedRun
+from .owner import EvalOwner
 
 
 def report_untold(run: OwnedRun, session: pytest.Session) -> None:
@@ -28,6 +29,23 @@ def report_untold(run: OwnedRun, session: pytest.Session) -> None:
         report_failure(run, "nothing-scored", "no rollout was scored", session)
 
 
+def complete(owner: EvalOwner, run: OwnedRun, session: pytest.Session) -> None:
+    """Complete a run on disk and report what goes wrong with that.
+
+    Where the session's outcome was settled already, it can still become worse: `pytest.exit()` of
+    a test can settle it as green while a gate has not passed.
+    """
+    problem = owner.complete(run)
+    if problem is not None:
+        name = "results" if run.problem else "pytest_evals_run_complete"
+        report_failure(run, name, problem, session)
+    has_failed = problem is not None or (
+        run.was_started and any(_problem(run, gate) is not None for gate in run.spec.gates)
+    )
+    if has_failed and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def _problem(run: OwnedRun, gate: Gate) -> str | None:
     verdict = run.verdicts.get(gate.name)
     if verdict is not None:
@@ -40,7 +58,7 @@ def _problem(run: OwnedRun, gate: Gate) -> str | None:
 def report_failure(run: OwnedRun, name: str, text: str, session: pytest.Session) -> None:
     """Send the reports of an item of the run that failed, as pytest's own protocol would."""
     nodeid = f"{run.nodeid}::{name}"
-    location = (str(run.spec.path), run.spec.line - 1, f"{run.spec.name}::{name}")
+    location = (str(run.spec.path), run.spec.line - 1, f"{run.heading}::{name}")
     hook = session.config.hook
     run.red_items.add(name)
     session.testscollected += 1  # or the progress would exceed 100 %

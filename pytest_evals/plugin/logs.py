@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import threading
 from collections import deque
@@ -13,24 +12,23 @@ from typing import Any, TypeAlias
 import pytest
 
 from ..engine.output import CURRENT_OUTPUT, RolloutOutput
+from .clean_records import CleanFormatter
 
 Keep: TypeAlias = Callable[[RolloutOutput, str], None]
-Clean: TypeAlias = Callable[[str], str]
 
 
 class RolloutLogs:
     """Takes the records of rollouts, which the items of plain tests then do not see.
 
-    `log_cli` and `log_file` get them as well, clean. The live lines wait for the main thread:
+    `log_cli` and `log_file` get them as well. The live lines wait for the main thread:
     pytest suspends its capture to write one, which no second thread may do.
 
     Args:
         config: says what pytest logs, and how; with `-p no:logging` nothing is kept.
         keep: takes a line that a rollout logged, in any thread.
-        clean: masks a text and makes its control characters visible.
     """
 
-    def __init__(self, config: pytest.Config, keep: Keep, clean: Clean) -> None:
+    def __init__(self, config: pytest.Config, keep: Keep) -> None:
         self._undo = contextlib.ExitStack()
         self._waiting: deque[logging.LogRecord] = deque()
         self._live: logging.Handler | None = None
@@ -43,8 +41,6 @@ class RolloutLogs:
         self._attach(_Keeper(config, keep, self._level or logging.NOTSET))
         for name in ("caplog_handler", "report_handler"):
             self._filter(getattr(plugin, name, None), _is_of_no_rollout)
-        for name in ("log_cli_handler", "log_file_handler"):
-            self._reformat(getattr(plugin, name, None), clean)
         live = getattr(plugin, "log_cli_handler", None)
         if isinstance(live, logging.Handler) and not isinstance(live, logging.NullHandler):
             self._live = live
@@ -90,18 +86,15 @@ class RolloutLogs:
             handler.addFilter(accepts)
             self._undo.callback(handler.removeFilter, accepts)
 
-    def _reformat(self, handler: Any, clean: Clean) -> None:
-        if isinstance(handler, logging.Handler) and handler.formatter is not None:
-            self._undo.callback(handler.setFormatter, handler.formatter)
-            handler.setFormatter(_CleanFormatter(handler.formatter, clean))
-
     def _is_for_now(self, record: logging.LogRecord) -> bool:
         if CURRENT_OUTPUT.get() is None or threading.current_thread() is threading.main_thread():
             return True
         assert self._live is not None
         formatter = self._live.formatter
-        assert isinstance(formatter, _CleanFormatter)
-        self._waiting.append(formatter.cleaned(record))
+        # As it is now: what its arguments are may change until it is written.
+        self._waiting.append(
+            formatter.cleaned(record) if isinstance(formatter, CleanFormatter) else record
+        )
         return False
 
 
@@ -124,31 +117,6 @@ class _Keeper(logging.Handler):
             self._keep(output, self.format(record) + "\n")
         except Exception:  # of the code whose record it is: its arguments do not fit
             self.handleError(record)
-
-
-class _CleanFormatter(logging.Formatter):
-    """Formats the records of rollouts clean, and others as `inner` does."""
-
-    def __init__(self, inner: logging.Formatter, clean: Clean) -> None:
-        super().__init__()
-        self._inner = inner
-        self._clean = clean
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the text of a record."""
-        return self._inner.format(record if _is_of_no_rollout(record) else self.cleaned(record))
-
-    def cleaned(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Return the record with all its text clean."""
-        record = copy.copy(record)
-        record.msg, record.args = self._clean(record.getMessage()), None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = self._inner.formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = self._clean(record.exc_text)
-        if record.stack_info:
-            record.stack_info = self._clean(record.stack_info)
-        return record
 
 
 def _is_of_no_rollout(record: logging.LogRecord) -> bool:

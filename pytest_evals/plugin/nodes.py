@@ -17,6 +17,7 @@ from ..errors import ConfigError
 from ..gates.grammar import Gate, parse_gates
 from . import outcomes
 from .marks import is_ruled_out
+from .owned_run import set_headings
 from .runs import Run
 from .session import EvalSession
 
@@ -193,6 +194,7 @@ class Eval(EvalCollector):
             run = session.prepare(self.spec, self.nodeid, self.ihook, self._siblings)
         if run is None:
             return
+        set_headings(session.runs)
         for example in run.examples:
             for rollout in range(self.spec.rollouts_per_example):
                 name = rollout_name(example["example_id"], rollout)
@@ -230,7 +232,7 @@ class EvalItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Point at the eval's block in its file."""
-        return self.run.spec.path, self.run.spec.line - 1, f"{self.run.spec.name}::{self.name}"
+        return self.run.spec.path, self.run.spec.line - 1, f"{self.run.heading}::{self.name}"
 
     def complete_report(self, report: pytest.TestReport) -> None:
         """Add to a report of this item what only this kind of item knows."""

@@ -84,6 +84,11 @@ def is_sequential(config: pytest.Config) -> bool:
     return any(config.getoption(dest) for dest in ("evals_sequential", "usepdb", "trace"))
 
 
+def is_dry(config: pytest.Config) -> bool:
+    """Whether pytest was asked to show what would run (`--setup-plan`, `--setup-only`)."""
+    return bool(config.getoption("setupplan") or config.getoption("setuponly"))
+
+
 def verifiers_mode(config: pytest.Config) -> Mode:
     """Return what environments that import verifiers are to get.
 

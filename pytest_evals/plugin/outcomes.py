@@ -199,8 +199,7 @@ def relative(path: object, config: pytest.Config) -> str:
 def add_rollout(item: RolloutItem, report: pytest.TestReport) -> None:
     """Put the rollout's own times, reward and, where it is read, transcript on a report."""
     result = item.result
-    deciding = report.when == "call" or (report.when == "setup" and not report.passed)
-    if result is None or not deciding:
+    if result is None or not is_deciding(report):
         report.duration = 0.0  # waiting for the rollout is not the item's own time
         return
     report.start, report.stop = result.start, result.stop
@@ -210,6 +209,11 @@ def add_rollout(item: RolloutItem, report: pytest.TestReport) -> None:
     if result.completion and ((report.failed and not item.is_repeat) or shows_passed(item.config)):
         text = transcript(result.prompt, result.completion, item.run.mask)
         report.sections.append((f"rollout {item.name}", text))
+
+
+def is_deciding(report: pytest.TestReport) -> bool:
+    """Whether what a report says is what its item comes to, as far as setup and call go."""
+    return report.when == "call" or (report.when == "setup" and not report.passed)
 
 
 def shows_passed(config: pytest.Config) -> bool:

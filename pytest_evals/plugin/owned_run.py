@@ -6,8 +6,10 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import logging
+import os
+import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,7 @@ from ..gates.verdicts import Verdict
 from ..reports.metadata import metadata
 from ..reports.slow_calls import SlowCalls
 from ..reports.summary import EvalSummary, summarise
+from ..reports.table import told_apart
 from ..stats.measurements import Measurements, Plan
 from ..store.reading import read_rows
 from ..store.run_folder import RunFolder
@@ -52,6 +55,13 @@ class Facts:
     is_scored: bool
 
 
+def set_headings(runs: Sequence[OwnedRun]) -> None:
+    """Let the headings of failures tell evals of one name apart, as the table does."""
+    labels = told_apart([(run.spec.name, run.nodeid) for run in runs])
+    for run, label in zip(runs, labels, strict=True):
+        run.heading = label
+
+
 class OwnedRun:
     """One eval of the session: what was selected of it, and what came of it.
 
@@ -61,11 +71,13 @@ class OwnedRun:
     Attributes:
         spec, facts: what is evaluated.
         nodeid: of its collector; node ids of its items begin with it.
+        heading: its name, with its file where evals of the session share the name.
         mask: replaces the session's secrets in a text.
         accepts_partial: the user said that a selection may leave gates unjudged.
         selected, selected_gates: how many of its items are to run.
         reported: rollout items that have reported.
         red_items: names of the items that failed or ended in an error.
+        red_phases: of those that were run, the phase that did first.
         first_unmeasured: the first unmeasured rollout and why it is.
         slow_calls: what of the environment blocked the event loop.
         failures: the assertions that failed, of an eval that is a test function.
@@ -89,12 +101,14 @@ class OwnedRun:
         self.spec = spec
         self.facts = facts
         self.nodeid = nodeid
+        self.heading = spec.name
         self.mask = mask
         self.accepts_partial = accepts_partial
         self.told_why_not_judged: str | None = None
         self.selected = self.selected_gates = 0
         self.reported = 0
         self.red_items: set[str] = set()
+        self.red_phases: dict[str, str] = {}
         self.first_unmeasured: str | None = None
         self.is_complete = False
         self.slow_calls = SlowCalls()
@@ -130,6 +144,8 @@ class OwnedRun:
         if self.told_why_not_judged is not None:
             return self.told_why_not_judged
         hint = "" if self.accepts_partial else " (--evals-partial accepts that)"
+        if self.is_partial and not self.selected:  # --lf after a red gate: nothing to accept
+            return f"no rollout was selected; run the whole eval: pytest {self._argument}"
         if self.is_partial:
             return f"{self.selected} of {self.plan.rollouts} rollouts were selected{hint}"
         if not self.is_done:
@@ -137,6 +153,12 @@ class OwnedRun:
         if self.selected_gates < len(self.spec.gates):
             return f"not every gate was selected{hint}"
         return "its item did not run"
+
+    @property
+    def _argument(self) -> str:
+        """What names the eval on a command line; its node id is seen from the root directory."""
+        path = os.path.relpath(self.spec.path)
+        return shlex.quote("::".join([path, *self.nodeid.split("::")[1:]]))
 
     @property
     def tolerates_errors(self) -> bool:
@@ -195,10 +217,12 @@ class OwnedRun:
 
     def note_red(self, name: str, *, has_failed: bool, when: str) -> None:
         """Note whether a report of the item `name` failed; a new setup means it is run again."""
+        if when == "setup":
+            self.red_items.discard(name)
+            self.red_phases.pop(name, None)
         if has_failed:
             self.red_items.add(name)
-        elif when == "setup":
-            self.red_items.discard(name)
+            self.red_phases.setdefault(name, when)
 
     def warn(self, text: str, error: BaseException | None = None) -> None:
         """Note, once, what changes no verdict; the traceback of an error goes to the log."""
@@ -237,6 +261,7 @@ class OwnedRun:
                 self.verdicts[gate.name] for gate in self.spec.gates if gate.name in self.verdicts
             ),
             seconds=(self.stopped or time.time()) - self.started,
+            nodeid=self.nodeid,
         )
         # A rollout item that failed on its own (broken, below pass_reward) made the session red,
         # as did a gate that passed and whose teardown raised: the verdict must not say otherwise.
@@ -248,6 +273,27 @@ class OwnedRun:
     def red_rollouts(self) -> set[str]:
         """The red items that are no gates."""
         return self.red_items - self.gate_names
+
+    @property
+    def red_lines(self) -> list[str]:
+        """Say how many of its items are red for another reason than a gate's verdict."""
+        name, gates = self.spec.name, self.gate_names
+        late = sum(when == "teardown" for when in self.red_phases.values())
+        failed = sum(
+            when != "teardown" and item not in gates for item, when in self.red_phases.items()
+        )
+        lines = []
+        if failed:
+            measured = self.measurements()
+            are_more = measured.unmeasured + measured.broken > failed
+            rest = "; the other rollouts without a reward were skipped" if are_more else ""
+            noun = "rollout" if failed == 1 else "rollouts"
+            lines.append(f"{failed} {noun} of {name} failed or ended in an error{rest}")
+        if late == 1:
+            lines.append(f"1 item of {name} failed in its teardown")
+        elif late:
+            lines.append(f"{late} items of {name} failed in their teardowns")
+        return lines
 
     @property
     def gate_names(self) -> set[str]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ..config.spec import EvalSpec
 from ..endpoints.managed import ManagedServer
+from ..endpoints.secret_variables import secret_variables, values_of
 from ..endpoints.secrets import Secrets
+from ..environments.keys import watch_keys
 from ..errors import one_line
 from ..gates.grammar import Gate
 from ..gates.metrics import read_metric
 from ..gates.verdicts import Verdict, judge
 from ..visible import visible
 from . import tracebacks
+from .clean_records import CleanRecords
 from .outcomes import HookRaisedError
 from .owned_run import OwnedRun
 
@@ -39,7 +42,18 @@ class EvalOwner:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.secrets = Secrets()
+        self.secrets.add(*secret_variables())
+        config.pluginmanager.register(CleanRecords(config, self.clean))
+        config.add_cleanup(watch_keys(self.hide_variables))
         self.servers: list[ManagedServer] = []
+
+    def clean(self, text: str) -> str:
+        """Return a text as it may be shown: masked, its control characters visible."""
+        return visible(self.secrets.mask(text))
+
+    def hide_variables(self, names: Iterable[str]) -> None:
+        """Mask what is secret in environment variables."""
+        self.secrets.add(*values_of(names))
 
     @property
     def owned(self) -> Sequence[OwnedRun]:
@@ -146,4 +160,4 @@ class EvalOwner:
     def raised(self, hook: str, error: Exception) -> str:
         """Return the text of an error that somebody's hook raised."""
         text = f"{hook} raised {one_line(error)}\n\n{tracebacks.of_user_code(error)}"
-        return visible(self.secrets.mask(text))
+        return self.clean(text)

@@ -18,7 +18,7 @@ _PHASES = ("pytest_runtest_setup", "pytest_runtest_call", "pytest_runtest_teardo
 # that many have installed.
 _SILENT = {
     "runner", "skipping", "threadexception", "unraisableexception",
-    "asyncio", "randomly", "rerunfailures", "timeout",
+    "asyncio", "hypothesispytest", "randomly", "rerunfailures", "timeout",
 }  # fmt: skip
 
 

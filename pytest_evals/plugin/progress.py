@@ -13,6 +13,8 @@ from ..engine.oldest import Oldest
 # Redrawing costs two writes; a person reads no faster.
 _REDRAW_SECONDS = 0.1
 _LINE_SECONDS = 15.0
+# While nothing is reported: the time that has elapsed goes on.
+_LIVE_SECONDS = 0.2
 # A rollout in flight for this long is named: it may hang.
 _OLD_SECONDS = 30.0
 
@@ -39,12 +41,20 @@ class Progress:
         is_captured = config.getoption("capture", "no") not in ("no", "tee-sys")
         self._is_live = is_captured and bool(getattr(reporter, "isatty", False))
         self._is_quiet = config.get_verbosity() < 0
+        self._has_reporter = reporter is not None
         self._is_shown = False
         self._line = ""
         self._begun = self._drawn = 0.0
         self.planned = self.done = self.errors = 0
         self._scored = 0
         self._rewards = 0.0
+
+    @property
+    def refresh_seconds(self) -> float | None:
+        """How often there is something new to show; None where nothing is shown."""
+        if self._is_quiet or not self._has_reporter:
+            return None
+        return _LIVE_SECONDS if self._is_live else _LINE_SECONDS / 15
 
     def begin(self, planned: int) -> None:
         """Note that rollouts start now."""

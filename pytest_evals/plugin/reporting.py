@@ -52,9 +52,10 @@ def pytest_runtest_makereport(
             longrepr = short_text(str(raised), item.run)
         elif isinstance(raised, pytest.skip.Exception):
             outcome = "skipped"
-            longrepr = (str(item.run.spec.path), item.run.spec.line, str(raised))
+            longrepr = (str(item.run.spec.path), item.run.spec.line, clean(item, str(raised)))
         else:
-            return None  # raised by another plugin: pytest knows best
+            # Raised by another plugin or a fixture: pytest knows best how to tell it.
+            return _cleaned(pytest.TestReport.from_item_and_call(item, call), item)
     report = pytest.TestReport(
         nodeid=getattr(item, "id", item.nodeid),  # since pytest 9.2; the text has to be parsed
         location=item.location,
@@ -70,6 +71,19 @@ def pytest_runtest_makereport(
         evals_kind=item.kind,
     )
     item.complete_report(report)
+    return report
+
+
+def _cleaned(report: pytest.TestReport, item: EvalItem) -> pytest.TestReport:
+    """Return a report of pytest's own without what must not be shown."""
+    report.sections = [(title, clean(item, text)) for title, text in report.sections]
+    if report.outcome == "failed":
+        text = str(report.longrepr)
+        shown = visible(item.run.mask(text))
+        if shown != text:  # what has nothing to hide keeps its colours
+            crash = getattr(report.longrepr, "reprcrash", None)
+            text = f"{crash.message}\n\n{text}" if crash else text
+            report.longrepr = short_text(clean(item, text), item.run)
     return report
 
 

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,7 +17,7 @@ from ..errors import one_line
 from . import garbage, itemless, options
 from .ahead import RolloutsAhead
 from .breakpoints import breakpoints_refused
-from .following import Following
+from .following import Following, shared
 from .nodes import EvalItem, GateItem, RolloutItem
 from .phases import leave_uncaptured
 from .runs import Run
@@ -115,7 +115,7 @@ class RunLoop:
                 self._run_evals(session, evals)
         for run in self._session.runs:
             itemless.report_untold(run, session)
-            self._complete(run, session)
+            itemless.complete(self._session, run, session)
 
     @contextlib.contextmanager
     def _kept_apart(self) -> Iterator[None]:
@@ -126,15 +126,6 @@ class RunLoop:
         refused = contextlib.nullcontext() if self._is_sequential else breakpoints_refused()
         with self._session.output.log_level(), refused:
             yield
-
-    def _complete(self, run: Run, session: pytest.Session) -> None:
-        problem = self._session.complete(run)
-        if problem is not None:
-            name = "results" if run.problem else "pytest_evals_run_complete"
-            itemless.report_failure(run, name, problem, session)
-            # Where the session's outcome was settled already, it can still become worse.
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _run_evals(self, session: pytest.Session, items: list[EvalItem]) -> None:
         pending: dict[Run, dict[EvalItem, None]] = {}
@@ -206,7 +197,7 @@ class RunLoop:
             with interrupts_ignored(self._hurry if self.can_be_hurried else None):
                 self._cancel()
                 for run in self._session.runs:
-                    self._complete(run, session)
+                    itemless.complete(self._session, run, session)
                 self._tear_down()
             return (yield)
         finally:
@@ -289,8 +280,4 @@ def _following(item: EvalItem, pending: dict[Run, dict[EvalItem, None]]) -> Eval
     if not others:
         return None
     chain = item.listchain()
-    return min(others, key=lambda other: _shared(chain, other.listchain()))
-
-
-def _shared(chain: list[Any], other: list[Any]) -> int:
-    return sum(ours is theirs for ours, theirs in zip(chain, other, strict=False))
+    return min(others, key=lambda other: shared(chain, other))

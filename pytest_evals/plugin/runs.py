@@ -118,7 +118,7 @@ class Run(OwnedRun):
         """Return where an item stands, as its reports say; only the name is not the eval's."""
         if self._place is None:
             self._place = item.own_location[:2]
-        return (*self._place, f"{self.spec.name}::{item.name}")
+        return (*self._place, f"{self.heading}::{item.name}")
 
 
 def _facts(

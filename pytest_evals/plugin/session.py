@@ -12,7 +12,6 @@ import pytest
 from ..clients.factory import check_client_type
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
-from ..visible import visible
 from . import options, starting, tracebacks
 from .capture import OutputCapture
 from .endpoints import SessionEndpoints
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from .nodes import RolloutItem
     from .owned_run import OwnedRun
     from .runloop import RunLoop
-
-_DEFAULT_REGISTRY = Path("configs") / "endpoints.toml"
 
 _KEY: pytest.StashKey[EvalSession] = pytest.StashKey()
 
@@ -60,9 +57,7 @@ class EvalSession(EvalOwner):
 
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
-        self.endpoints = SessionEndpoints(
-            config.invocation_params.dir / _DEFAULT_REGISTRY, self.secrets
-        )
+        self.endpoints = SessionEndpoints(config.invocation_params.dir, self.secrets)
         self.environments = SessionEnvironments(config)
         self.output = OutputCapture(config, self.secrets.mask)
         self.runs: list[Run] = []
@@ -106,7 +101,7 @@ class EvalSession(EvalOwner):
     @property
     def is_dry(self) -> bool:
         """Whether pytest was asked to show what would run (`--setup-plan`, `--setup-only`)."""
-        return bool(self.config.getoption("setupplan") or self.config.getoption("setuponly"))
+        return options.is_dry(self.config)
 
     @property
     def owned(self) -> Sequence[OwnedRun]:
@@ -245,13 +240,13 @@ class EvalSession(EvalOwner):
                 text = f"{spec.path}:{spec.line_of(*error.keys)}: {text}"
             if error.__cause__ is not None and not isinstance(error.__cause__, SetupError):
                 text += "\n\n" + tracebacks.of_user_code(error.__cause__)
-            raise node.CollectError(visible(self.secrets.mask(text))) from None
+            raise node.CollectError(self.clean(text)) from None
         except (node.CollectError, pytest.UsageError, pytest.exit.Exception):
             raise
         except Exception as error:  # of a hook, or of an environment's own code
             self.unusable.add(node.path)
             text = f"{one_line(error)}\n\n{tracebacks.of_user_code(error)}"
-            raise node.CollectError(visible(self.secrets.mask(text))) from None
+            raise node.CollectError(self.clean(text)) from None
 
 
 def in_words(limit: int) -> str:

@@ -133,7 +133,9 @@ def _started(
 ) -> ManagedServer | str:
     owner.terminal.tell(f"starting {run.facts.label}: {serve.command}")
     try:
-        server = start_server(serve, label=run.facts.label, log=folder.log_path)
+        server = start_server(
+            serve, label=run.facts.label, log=folder.log_path, mask=owner.secrets.mask
+        )
     except SetupError as error:
         return str(error)
     owner.servers.append(server)

@@ -11,7 +11,7 @@ from ..reports.table import render
 from ..visible import visible
 from . import options
 from .nodes import EvalItem
-from .outcomes import relative
+from .outcomes import is_deciding, relative
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class EvalTerminal:
         lines: list[str] = []
         for spec in self._owner.shown_specs:
             lines += ["", *eval_as_toml(spec)]
-        return [visible(self._owner.secrets.mask(line)) for line in [*lines, ""]]
+        return [self._owner.clean(line) for line in [*lines, ""]]
 
     def header(self, runs: Collection[OwnedRun]) -> list[str]:
         """Return the lines about what will run, of the runs that have an item to run."""
@@ -104,7 +104,12 @@ class EvalTerminal:
         reporter = self._owner.config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None and self._owner.config.get_verbosity() >= 0:
             reporter.ensure_newline()
-            reporter.write_line(f"evals: {visible(self._owner.secrets.mask(text))}")
+            reporter.write_line(f"evals: {self._owner.clean(text)}")
+
+    @property
+    def refresh_seconds(self) -> float | None:
+        """How often `tick` shows something new; None where no status line is shown."""
+        return self._progress.refresh_seconds
 
     def tick(self) -> None:
         """Bring the status line up to date while nothing is reported."""
@@ -121,7 +126,7 @@ class EvalTerminal:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, None, None]:
         """Count rollouts, and keep the status line below what pytest writes."""
-        decides = report.when == "call" or (report.when == "setup" and not report.passed)
+        decides = is_deciding(report)
         if decides:
             self._progress.erase()
             is_final = report.outcome in _FINAL
@@ -194,12 +199,8 @@ class EvalTerminal:
             # Its item was only skipped: without this line, nothing would say why.
             first = run.first_unmeasured.partition("\n")[0]
             reporter.write_line(f"first unmeasured rollout of {run.spec.name}: {first}")
-        if run.red_rollouts:
-            reporter.write_line(
-                f"{_counted(len(run.red_rollouts), 'rollout')} of {run.spec.name} failed or ended"
-                " in an error",
-                red=True,
-            )
+        for line in run.red_lines:
+            reporter.write_line(line, red=True)
         for line in run.slow_calls.lines(run.spec.name):
             reporter.write_line(visible(line), yellow=True)
         for line in run.warnings:

@@ -41,6 +41,7 @@ class EvalSummary:
         verdict: of all gates together.
         gated: whether a gate reads the reward (`reward`, `pass@k`, `pass^k`).
         verdicts: of each judged gate, in the order of the gates.
+        nodeid: of its collector; "" outside of pytest.
     """
 
     name: str
@@ -67,6 +68,7 @@ class EvalSummary:
     first_reward_errors: tuple[tuple[int, str], ...] = ()
     tool_errors: tuple[str, ...] = ()
     timeouts: tuple[int, float] | None = None
+    nodeid: str = ""
 
     @property
     def planned(self) -> int:
@@ -82,6 +84,7 @@ def summarise(
     gates: Sequence[Gate],
     verdicts: Sequence[Verdict],
     seconds: float,
+    nodeid: str = "",
 ) -> EvalSummary:
     """Put together the summary of one eval.
 
@@ -92,6 +95,7 @@ def summarise(
         gates: all gates of the eval, judged or not.
         verdicts: of the gates that were judged.
         seconds: wall time of the run.
+        nodeid: of its collector.
     """
     means = example_means(measurements.by_example(measurements.reward))
     return EvalSummary(
@@ -119,6 +123,7 @@ def summarise(
         first_reward_errors=_first_reward_errors(measurements),
         tool_errors=tuple(_tool_errors(measurements)),
         timeouts=_timeouts(measurements),
+        nodeid=nodeid,
     )
 
 

@@ -59,7 +59,8 @@ def render(summaries: Sequence[EvalSummary], *, width: int) -> list[Line]:
     if not summaries:
         return []
     width = max(width, _LEAST_WIDTH)
-    rows = [_cells(summary) for summary in summaries]
+    labels = told_apart([(summary.name, summary.nodeid) for summary in summaries])
+    rows = [_cells(summary, label) for summary, label in zip(summaries, labels, strict=True)]
     names = list(rows[0])
     if not any(row["pass@k"] for row in rows):
         names.remove("pass@k")
@@ -83,11 +84,28 @@ def render(summaries: Sequence[EvalSummary], *, width: int) -> list[Line]:
     return lines
 
 
-def _cells(summary: EvalSummary) -> dict[str, str]:
+def told_apart(evals: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what evals are called: those of one name, in several files, with their file.
+
+    Args:
+        evals: name and node id of each; the latter may be "".
+    """
+    labels = [name for name, _ in evals]
+    nodeids = [nodeid for _, nodeid in evals]
+    for longer in ([nodeid.rpartition("/")[2] for nodeid in nodeids], nodeids):
+        counts = Counter(labels)
+        labels = [
+            long if long and counts[label] > 1 else label
+            for label, long in zip(labels, longer, strict=True)
+        ]
+    return labels
+
+
+def _cells(summary: EvalSummary, label: str) -> dict[str, str]:
     verdict = VERDICT_WORDS[summary.verdict]
     best = max(summary.pass_at_k, default=None)
     return {
-        "eval": _plain(summary.name),
+        "eval": _plain(label),
         "model": _plain(summary.model),
         "n": f"{summary.num_examples}x{summary.rollouts_per_example}",
         "reward": _reward(summary),

@@ -121,13 +121,13 @@ def test_it_is_read_or_refused_and_can_be_sent_back(name: str) -> None:
     read = refused = 0
     for reply in (changed for good in GOOD[name] for changed in _changed(good)):
         try:
-            answer = client._read(raw(reply))
+            answer = client._read(raw(reply), client._target)
         except InvalidModelResponseError:
             refused += 1
             continue
         read += 1
         _check(answer)
-        body = client._body([UserMessage(content="?"), answer.message], "m", {}, None)
+        body = client._write([UserMessage(content="?"), answer.message], "m", {}, None)
         assert encoded(body)
     assert read > 100
     assert refused > 10
@@ -187,7 +187,7 @@ def test_an_odd_prompt_is_sent_or_its_mistake_is_named(name: str) -> None:
     for changed in _changed(PROMPT):
         prompt = [Message(fields) for fields in changed if isinstance(fields, dict)]
         try:
-            assert encoded(client._body(prompt, "m", {}, None))
+            assert encoded(client._write(prompt, "m", {}, None))
         except SetupError as error:
             refused += 1
             assert str(error).startswith(f"{name} cannot send ")
@@ -201,6 +201,6 @@ def test_odd_arguments_are_sent_or_named(name: str) -> None:
     tools = None if name == "openai_completions" else [{"name": "add"}]
     for arguments in _changed(ARGUMENTS):
         try:
-            assert encoded(client._body([UserMessage(content="?")], "m", arguments, tools))
+            assert encoded(client._write([UserMessage(content="?")], "m", arguments, tools))
         except SetupError as error:
             assert str(error).startswith(f"{name} takes no ")

@@ -319,6 +319,11 @@ def test_bad_settings(files: Files, levels: dict[str, Any], message: str) -> Non
         ("eval = [1]", ":1: 'eval' must be [[eval]] blocks"),
         ('[[evals]]\nenv_id = "a"', ":1: unknown key 'evals'; did you mean [[eval]]?"),
         (
+            '\n[[endpoint]]\nendpoint_id = "a"\nmodel = "m"',
+            ":2: this is an endpoint registry; evals name its rows by endpoint_id",
+        ),
+        ('endpoint = "a"', ":1: unknown key 'endpoint'; did you mean 'endpoint_id'?"),
+        (
             '[[eval]]\nenv_id = "a"\n\n[[ablation]]\nenv_id = "b"',
             ":4: this [[ablation]] sweeps nothing: give it a non-empty [ablation.sweep]",
         ),

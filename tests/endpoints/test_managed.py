@@ -62,11 +62,12 @@ def start(tmp_path: Path, log: Path) -> Iterator[Start]:
         command: str = "{python} server.py {port}",
         ready: str = "/v1/models",
         startup_timeout: float = 20.0,
+        mask: Callable[[str], str] = str,
         **environ: str,
     ) -> ManagedServer:
         serve = ServeCommand(command, tmp_path, ready, startup_timeout)
         server = start_server(
-            serve, label="endpoint 'x'", log=log, environ={**os.environ, **environ}
+            serve, label="endpoint 'x'", log=log, mask=mask, environ={**os.environ, **environ}
         )
         started.append(server)
         return server
@@ -403,6 +404,56 @@ def test_tail_leaves_out_what_stood_in_the_log(start: Start, log: Path) -> None:
     assert server.exited_within(15)
 
     assert server.log_tail() == "x" * 300
+
+
+def masked(text: str) -> str:
+    return text.replace("secret-key", "***")
+
+
+def test_what_it_writes_is_masked_before_it_is_on_disk(start: Start, log: Path) -> None:
+    server = start(
+        '{python} -c \'import sys; print("x" * 295 + "secret-key \\x1b[31m");'
+        ' sys.stdout.buffer.write(b"\\xffdone\\r\\nsecret-"); sys.stdout.flush();'
+        ' print("key", file=sys.stderr)\' {port}',
+        mask=masked,
+    )
+    assert server.exited_within(15)
+
+    assert server.log_tail() == "x" * 295 + "*** " + "\\" + "\n\\xffdone\n***"
+    assert log.read_text() == "x" * 295 + "*** \\x1b[31m\n\\xffdone\n***\n"
+
+
+def test_a_line_without_an_end_is_masked_and_never_grows_in_memory(start: Start, log: Path) -> None:
+    server = start(
+        '{python} -c \'import sys; sys.stdout.write("y" * 65530 + "secret-key");'
+        ' sys.stdout.write("z" * 300000 + "secret-key")\' {port}',
+        mask=masked,
+    )
+    assert server.exited_within(15)
+    server.stop()
+
+    assert log.read_text() == "y" * 65530 + "***" + "z" * 300000 + "***"
+
+
+def test_what_it_wrote_is_in_the_log_when_this_process_is_killed(tmp_path: Path, log: Path) -> None:
+    (tmp_path / "server.py").write_text(textwrap.dedent(SERVER))
+    script = f"""
+        import time
+        from pathlib import Path
+        from pytest_evals.endpoints.endpoint import ServeCommand
+        from pytest_evals.endpoints.managed import start_server
+        serve = ServeCommand("{{python}} server.py {{port}}", Path({str(tmp_path)!r}), "/", 20.0)
+        start_server(serve, label="x", log=Path({str(log)!r}), mask=str.upper)
+        time.sleep(600)
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
+    try:
+        wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    finally:
+        process.kill()
+        process.wait()
+    assert log.read_text().startswith("SERVER ")
+    wait_for(lambda: is_gone(int(log.read_text().split()[1])))
 
 
 def test_ctrl_c_while_waiting_stops_the_server(

@@ -524,3 +524,74 @@ class TestBoard:
 
         assert board.take_waiting() == [waiting]
         assert not any(board.holds(job) for job in jobs)
+
+
+def test_scoring_the_rest_of_a_group_takes_a_slot(bench: Bench) -> None:
+    """A judge may be asked: more at once than the limit would be as bad as rollouts."""
+    counts = {"now": 0, "peak": 0}
+
+    def enter() -> None:
+        counts["now"] += 1
+        counts["peak"] = max(counts.values())
+
+    class Counting(FakeClient):
+        async def get_response(self, *args: Any, **named: Any) -> Any:
+            enter()
+            try:
+                await asyncio.sleep(0)
+                number = len(self.asked)
+                response = await super().get_response(*args, **named)
+                if number % 2:
+                    raise ModelError("down")
+                return response
+            finally:
+                counts["now"] -= 1
+
+    async def judged(completions: list[Any]) -> list[float]:
+        return [1.0 for _ in completions]
+
+    async def slowly(completion: Any) -> float:
+        enter()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        counts["now"] -= 1
+        return 1.0
+
+    client = Counting(agreeable)
+    rubric = Rubric(funcs=[slowly, judged], weights=[1.0, 0.0])
+    environment = SingleTurnEnv(dataset=questions(6), rubric=rubric)
+    run = bench.run(environment, bench.endpoint(lambda: client), rollouts_per_example=2)
+    results = bench.measure(run, limit=1)
+    assert counts["peak"] == 1
+    outcomes = [result.outcome for result in results.values()]
+    assert (outcomes.count("scored"), outcomes.count("unmeasured")) == (6, 6)
+
+
+def test_the_rest_of_groups_is_scored_when_their_endpoint_is_given_up(bench: Bench) -> None:
+    async def judged(completions: list[Any]) -> list[float]:
+        return [1.0 for _ in completions]
+
+    async def fine(completion: Any) -> float:
+        return 1.0
+
+    client = FakeClient(agreeable)
+    endpoint = bench.endpoint(lambda: client)
+    rubric = Rubric(funcs=[fine, judged], weights=[1.0, 0.0])
+    environment = SingleTurnEnv(dataset=questions(1), rubric=rubric)
+    run = bench.run(environment, endpoint, rollouts_per_example=2)
+    engine = bench.start(limit=1)
+    client.reply = None
+    engine.submit(jobs_of(run))
+    request = client.take()
+    engine.give_up(endpoint, ModelError("gone"))
+    assert bench.take().outcome == "unmeasured"  # the one that waited
+    request.answer()
+    assert bench.take().outcome == "scored"
+
+
+def test_all_of_a_group_are_on_disk_before_one_is_delivered(bench: Bench, ranking: Ranking) -> None:
+    run = group_run(bench, FakeClient(agreeable), ranking)
+    seen: list[list[str]] = []
+    bench.on_delivery = lambda result: seen.append(states_of(run))
+    bench.measure(run)
+    assert seen == [["scored"] * 3] * 3

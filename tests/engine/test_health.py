@@ -478,3 +478,67 @@ class TestUnit:
         attempt = self.fail(health, run, ModelError("reset"), 0)
 
         assert (health.status, health.settled()) == ("answering", [attempt])
+
+
+def lasting(text: str = "connection refused") -> ModelError:
+    error = ModelError(text)
+    error.requests = 8
+    return error
+
+
+class TestAfterAnAnswer:
+    """An endpoint that has answered is probed when a whole flight fails."""
+
+    def test_one_that_died_costs_a_flight_and_three_probes(self, bench: Bench) -> None:
+        def reply(text: str) -> str:
+            if text == "q0":
+                return "fine"
+            raise lasting()
+
+        client = FakeClient(reply)
+        run = bench.run(single_turn(60), bench.endpoint(lambda: client), "gsm8k")
+        results = bench.measure(run, limit=10)
+        assert len(client.asked) <= 1 + 10 + 9 + 3
+        outcomes = [result.outcome for result in results.values()]
+        assert outcomes.count("scored") == 1
+        assert outcomes.count("unmeasured") == 59
+        assert sum(result.ends_endpoint for result in results.values()) == 1
+
+    def test_probes_go_one_at_a_time(self, bench: Bench) -> None:
+        client = FakeClient()
+        run = bench.run(single_turn(30), bench.endpoint(lambda: client), "gsm8k")
+        bench.start(limit=8).submit(jobs_of(run))
+        client.take().answer()
+        bench.take()
+        bench.settle()
+        failed = 0
+        while client.in_flight > 1:
+            client.take().fail(lasting())
+            bench.take()
+            bench.settle()
+            failed += 1
+        assert 8 <= failed < 8 + 8
+        for _ in range(2):
+            assert client.in_flight == 1
+            client.take().fail(lasting())
+            bench.take()
+            bench.settle()
+        client.take().answer()  # it is back
+        assert bench.take().outcome == "scored"
+        bench.settle()
+        left = 30 - 1 - failed - 2 - 1
+        assert client.in_flight == min(8, left)
+        for _ in range(left):
+            client.take().answer()
+        assert {result.outcome for result in bench.take_all(left)} == {"scored"}
+
+    def test_refusals_of_single_requests_are_no_outage(self, bench: Bench) -> None:
+        def reply(text: str) -> str:
+            if int(text[1:]) % 20:
+                raise ModelError("400: this prompt is not allowed")
+            return "fine"
+
+        client = FakeClient(reply)
+        run = bench.run(single_turn(60), bench.endpoint(lambda: client), "gsm8k")
+        bench.measure(run, limit=2)
+        assert len(client.asked) == 60

@@ -113,6 +113,31 @@ def test_nothing_found_names_every_place(tmp_path: Path) -> None:
     )
 
 
+def test_what_has_no_loader_is_not_suggested_instead_of_itself(tmp_path: Path) -> None:
+    write(tmp_path, "my_env.py", text="x = 1\n")
+
+    with pytest.raises(EnvironmentLoadError) as caught:
+        find("my-env", tmp_path)
+
+    assert "did you mean" not in str(caught.value)
+
+
+def test_a_misnamed_loader_is_all_that_is_told_of_an_id(tmp_path: Path) -> None:
+    text = "import pytest_evals\n\ndef load_enviroment(): ...\n"
+    write(tmp_path, "typo.py", text=text)
+    write(tmp_path / "beside", "typo.py", text="x = 1\n")
+
+    with pytest.raises(EnvironmentLoadError) as caught:
+        find("typo", tmp_path, tmp_path / "beside")
+
+    assert str(caught.value) == (
+        f"environment 'typo': {tmp_path / 'typo.py'}:3 defines load_enviroment();"
+        " an environment is made by load_environment()"
+    )
+    write(tmp_path / "beside", "typo.py")
+    assert find("typo", tmp_path, tmp_path / "beside").search_path == tmp_path / "beside"
+
+
 def test_a_module_of_the_standard_library_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentLoadError, match=r"without a load_environment\(\): module code"):
         find("code", tmp_path)
@@ -347,7 +372,7 @@ NEAR_MISS = "import verifiers as vf\n\ndef load_enviroment():\n    return None\n
 
 def test_a_function_that_is_nearly_the_loader_is_named(tmp_path: Path) -> None:
     write(tmp_path, "my_env.py", text=NEAR_MISS)
-    with pytest.raises(EnvironmentLoadError, match=r"my_env\.py \(defines load_enviroment\(\);"):
+    with pytest.raises(EnvironmentLoadError, match=r"my_env\.py:3 defines load_enviroment\(\);"):
         find("my-env", tmp_path)
 
 

@@ -106,7 +106,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every session with and without xdist; those of tests marked `workers` in workers too.
 
     A session with workers costs a second or two of every core, so the mark is for promises that the
-    controller and its workers keep in another way than one process does.
+    controller and its workers keep in another way than one process does. Without xdist the others
+    run with `-m slow` only.
     """
     if "plugin_args" not in metafunc.fixturenames or metafunc.module.__name__.count(".") > 2:
         return
@@ -114,7 +115,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marked = metafunc.definition.get_closest_marker("workers") is not None
     names = list(_VARIANTS) if marked else ["", "no-xdist"]
-    metafunc.parametrize("plugin_args", [_VARIANTS[name] for name in names], ids=names)
+    rare = [pytest.mark.slow] if not marked else []
+    variants = [
+        pytest.param(_VARIANTS[name], id=name, marks=rare if name == "no-xdist" else [])
+        for name in names
+    ]
+    metafunc.parametrize("plugin_args", variants)
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ class TestExtraEnvKwargs:
             """,
         )
         project.evals(
-            '[[eval]]\nenv_id = "pair"\nrollouts_per_example = 1\ntimeout = 2.0\n', url=url
+            '[[eval]]\nenv_id = "pair"\nrollouts_per_example = 1\ntimeout = 3.0\n', url=url
         )
         result = project.run("bench.toml")
         assert result.ret == 0
@@ -366,6 +366,39 @@ class TestParametersThatNothingProvides:
         )
         project.evals('[[eval]]\nenv_id = "mixed"\nnum_examples = 1', url=url)
         assert project.run("bench.toml").ret == 0
+
+
+@pytest.mark.workers
+def test_a_setting_that_is_nearly_an_attribute_is_told(project: Project, url: str) -> None:
+    project.environment(
+        "several",
+        """
+        import pytest_evals as vf
+
+        class Several(vf.ToolEnv):
+            pass
+
+        def load_environment():
+            rubric = vf.Rubric(funcs=[lambda: 1.0])
+            return Several(dataset=[{"question": "What is 1 + 1?"}], rubric=rubric, tools=[])
+        """,
+    )
+    project.evals(
+        '[[eval]]\nenv_id = "several"\n'
+        "extra_env_kwargs = { max_turn = 3, max_turns = 2, concurency = 1, concurrency = 4,"
+        " invented = 1 }",
+        url=url,
+    )
+    result = project.run("bench.toml")
+    assert result.ret == 0  # some environments invent attributes: only told
+    out = result.stdout.str()
+    for name, near in [("max_turn", "max_turns"), ("concurency", "concurrency")]:
+        told = (
+            f"several: Several has no attribute {name!r} that extra_env_kwargs could change;"
+            f" it was added (did you mean {near!r}?)"
+        )
+        assert out.count(f"\n{told}") == out.count(f"\nevals: {told}") == 1, out
+    assert out.count("has no attribute") == 4
 
 
 def test_gates_may_name_the_metrics_of_any_member(project: Project, url: str) -> None:

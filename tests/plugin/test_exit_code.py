@@ -84,6 +84,20 @@ def test_a_partial_run_in_which_nothing_was_scored_is_red(
     assert result.ret == 1
 
 
+@pytest.mark.workers
+def test_rollouts_skipped_for_the_reason_of_a_red_one_are_told(project: Project) -> None:
+    project.evals(ONE_EVAL, url="http://127.0.0.1:1/v1")
+    result = project.run("bench.toml")
+    assert result.ret == 1
+    result.assert_outcomes(errors=1, skipped=11, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "1 rollout of sums failed or ended in an error; the other rollouts without a reward"
+            " were skipped"
+        ]
+    )
+
+
 def test_gates_without_any_rollout_are_red_even_if_partial(project: Project, url: str) -> None:
     project.evals(ONE_EVAL, url=url)
     assert project.run("bench.toml", "-k", "gate", "--evals-partial").ret == 1
@@ -201,3 +215,31 @@ def test_results_that_cannot_be_completed(project: Project, url: str) -> None:
     assert result.ret == 1
     assert "INTERNALERROR" not in result.stdout.str()
     assert (project.path / "evals.xml").exists()
+
+
+@pytest.mark.parametrize("where", ["a plain test", "a rollout"])
+def test_an_exit_that_says_it_is_green_does_not_hide_a_gate(
+    project: Project, url: str, where: str
+) -> None:
+    leave = 'pytest.exit("enough", returncode=0)'
+    project.pytester.makepyfile(
+        test_plain=f"import pytest\n\ndef test_it():\n    {leave if 'plain' in where else 'pass'}\n"
+    )
+    project.pytester.makeconftest(
+        f"""
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_call(item):
+            if {"rollout" in where} and "::sums::" in item.nodeid:
+                {leave}
+        """
+    )
+    project.evals('[[eval]]\nenv_id = "sums"', url=url)
+    result = project.run("bench.toml", "test_plain.py")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["NOT JUDGED: sums: error_rate <= 0*"])
+    assert project.metadata()["verdict"] == "not judged"
+    # Whoever accepts that gates are not judged has the exit code that was asked for.
+    (project.path / "outputs").rename(project.path / "before")
+    assert project.run("bench.toml", "test_plain.py", "--evals-partial").ret == 0

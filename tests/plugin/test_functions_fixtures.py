@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections import Counter
+from typing import Any
 
 import pytest
+from _pytest import python as pytest_python
 
 from pytest_evals.plugin.functions import running
 
 from .function_project import FunctionProject
+
+# Of pytest 9.2 and of earlier ones.
+CallSpec: Any = getattr(pytest_python, "CallSpec", None) or getattr(
+    pytest_python, "CallSpec2", None
+)
 
 # `note` appends to the file `log`; `together(n)` waits until n rollouts are in it.
 NOTES = """
@@ -305,6 +313,8 @@ def test_error_of_a_fixture_is_the_rollouts(project: FunctionProject, args: list
             ">*raise OSError(?no disk?)",
             "*ERROR at teardown of test_it?r2?*",
             ">*raise OSError(?cannot let go?)",
+            "1 rollout of test_it.test_it failed or ended in an error",
+            "1 item of test_it.test_it failed in its teardown",
         ]
     )
     result.stdout.no_fnmatch_line("*pytest_evals/plugin*")
@@ -724,6 +734,76 @@ def test_unknown_pytest_runs_them_one_after_the_other(
     assert Counter(project.log()) == {
         "module up": 1, "up": 3, "down": 3, "down too": 3, "module down": 1,
     }  # fmt: skip
+
+
+class Hidden:
+    """An attribute that pytest finds in its own objects, and this package does not."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __set__(self, holder: object, value: object) -> None:
+        vars(holder)[self._name] = value
+
+    def __get__(self, holder: object, owner: object = None) -> object:
+        asking = sys._getframe(1).f_globals["__name__"]
+        if holder is None or self._name not in vars(holder) or asking.startswith("pytest_evals."):
+            raise AttributeError(f"no {self._name}")
+        return vars(holder)[self._name]
+
+
+@pytest.mark.parametrize(
+    ("holder", "name"),
+    [
+        (pytest.Session, "_setupstate"),
+        (pytest.Session, "_fixturemanager"),
+        (pytest.Function, "_request"),
+        (CallSpec, "_arg2scope"),
+    ],
+)
+def test_pytest_without_what_setting_up_ahead_needs(
+    project: FunctionProject, monkeypatch: pytest.MonkeyPatch, holder: type, name: str
+) -> None:
+    monkeypatch.setattr(holder, name, Hidden(name), raising=False)
+    project.write(
+        ALIVE
+        + """
+    @evals(rollouts=2, gates=["reward >= 1"])
+    @pytest.mark.parametrize("word", ["a", "b"])
+    async def test_it(mine_too, word):
+        assert word in "ab"
+
+    def test_plain(tmp_path): ...
+    """
+    )
+    result = project.run()
+    assert result.ret == 0, result.stdout.str()
+    result.assert_outcomes(passed=4 + 2 + 1)
+    result.stdout.fnmatch_lines([f"*functions run one after the other: *(no {name})"])
+
+
+@pytest.mark.parametrize(
+    ("holder", "name"),
+    [(pytest.Function, "callspec"), (pytest.Function, "_fixtureinfo"), (CallSpec, "params")],
+)
+def test_pytest_of_which_no_items_can_be_made(
+    project: FunctionProject, monkeypatch: pytest.MonkeyPatch, holder: type, name: str
+) -> None:
+    monkeypatch.setattr(holder, name, Hidden(name), raising=False)
+    project.write(
+        """
+        @evals(rollouts=2)
+        async def test_it(): ...
+
+        def test_plain(): ...
+        """
+    )
+    result = project.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [f"*test_it.py:*: a test function cannot be an eval with pytest *(no {name})*"]
+    )
+    assert "Traceback" not in result.stdout.str()
 
 
 def test_setup_can_be_shown_without_running(project: FunctionProject) -> None:

@@ -108,6 +108,23 @@ def test_bad_gate_on_the_command_line(project: Project, url: str, gate: str) -> 
     assert "--evals-gate" in result.stdout.str()
 
 
+@pytest.mark.parametrize("origin", ["--evals-gate", "ini evals_gate"])
+def test_gate_of_an_option_on_a_metric_that_an_eval_lacks(
+    project: Project, url: str, origin: str
+) -> None:
+    project.evals('gates = ["reward >= 0"]\n' + ONE_EVAL, url=url)
+    arguments = []
+    if origin == "--evals-gate":
+        arguments = ["--evals-gate=corect >= 0.1"]
+    else:
+        project.pytester.makeini("[pytest]\nevals_gate = corect >= 0.1")
+    result = project.run("bench.toml", *arguments)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [f"ERROR bench.toml::sums - {origin}: gate 'corect >= 0.1': * (did you mean 'correct'?)*"]
+    )
+
+
 def test_without_a_terminal_reporter_or_a_cache(project: Project, url: str) -> None:
     project.evals(ONE_EVAL, url=url)
     assert project.run("bench.toml", "-p", "no:terminal").ret == 0

@@ -146,9 +146,15 @@ def test_deselected_gates_are_not_judged(project: Project, url: str) -> None:
 def test_last_failed_does_not_turn_a_red_gate_green(project: Project, url: str) -> None:
     project.evals('[[eval]]\nenv_id = "sums"\ngates = ["reward >= 1.5"]', url=url)
     assert project.run("bench.toml").ret == 1
-    result = project.run("bench.toml", "--lf")
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(["FAILED bench.toml::sums::gate-reward - NOT JUDGED*"])
+    for accepted in ([], ["--evals-partial"]):  # there is nothing to accept: nothing was run
+        result = project.run("bench.toml", "--lf", *accepted)
+        assert result.ret == 1
+        result.stdout.fnmatch_lines(
+            [
+                "FAILED bench.toml::sums::gate-reward - NOT JUDGED: reward >= 1.5: no rollout was"
+                " selected; run the whole eval: pytest bench.toml::sums"
+            ]
+        )
 
 
 def test_exitfirst_starts_nothing_more(project: Project) -> None:
@@ -184,6 +190,16 @@ def test_an_environments_folder_that_is_named(project: Project, url: str) -> Non
     assert "::2-r0" not in result.stdout.str()
     # Inside a larger folder, or without being named, it is no eval.
     assert "boxed::1-r2" not in project.run("environments", "--collect-only", "-q").stdout.str()
+
+
+def test_evals_of_one_name_in_two_files_are_told_apart(project: Project, url: str) -> None:
+    for name in ("one.toml", "two.toml"):
+        project.evals('[[eval]]\nenv_id = "sums"\ngates = ["reward >= 2"]', url=url, name=name)
+    result = project.run("one.toml", "two.toml")
+    assert result.ret == 1
+    for name in ("one.toml", "two.toml"):
+        result.stdout.fnmatch_lines([f"_* {name}::sums::gate-reward _*"])
+        result.stdout.fnmatch_lines([f"{name}::sums *FAILED"])
 
 
 def test_two_evals_of_one_name_are_refused(project: Project, url: str) -> None:

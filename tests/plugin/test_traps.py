@@ -149,7 +149,7 @@ def test_rollouts_are_let_go_once_they_are_reported(
     )
     project.pytester.makeconftest(
         """
-        import gc, os
+        import gc
         from pathlib import Path
 
         def _count():
@@ -161,7 +161,7 @@ def test_rollouts_are_let_go_once_they_are_reported(
             session.before = _count()
 
         def pytest_sessionfinish(session):
-            name = os.environ.get("PYTEST_XDIST_WORKER", "main")
+            name = getattr(session.config, "workerinput", {"workerid": "main"})["workerid"]
             Path(f"kept-{name}").write_text(str(_count() - session.before))
         """
     )

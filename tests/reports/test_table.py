@@ -23,6 +23,7 @@ def summary(
     model: str = "demo",
     seconds: float = 4.13,
     judged: bool = True,
+    nodeid: str = "",
     **fields: Any,
 ) -> EvalSummary:
     rows = [
@@ -45,6 +46,7 @@ def summary(
         gates=read,
         verdicts=[judge(gate, found) for gate in read] if judged else [],
         seconds=seconds,
+        nodeid=nodeid,
     )
 
 
@@ -281,3 +283,10 @@ def test_rollouts_that_ran_out_of_time_are_counted() -> None:
 def test_other_ends_are_not_out_of_time() -> None:
     lines = texts([summary([[0, 1]], stop_condition="max_turns_reached")])
     assert not any("timeouts" in line for line in lines)
+
+
+def test_evals_of_one_name_are_told_apart_by_their_files() -> None:
+    nodeids = ["one/a.toml::sums", "one/b.toml::sums", "two/b.toml::sums", "one/a.toml::other"]
+    table = texts([summary([[1]], name=id.rpartition(":")[2], nodeid=id) for id in nodeids])
+    shown = [line.partition(" ")[0] for line in table if not line.startswith((" ", "eval"))]
+    assert shown == ["a.toml::sums", "one/b.toml::sums", "two/b.toml::sums", "other"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from .items import EvalFunction
-from .setup_ahead import definitions, scope_of, wide_parameters
+from .surface import definitions, scope_of, wide_parameters
 
 # Fixtures that change the whole process, of pytest and of plugins in wide use.
 PATCHING = frozenset(
@@ -48,6 +48,9 @@ def arranged(items: Iterable[pytest.Item], ahead: set[EvalFunction]) -> list[Str
         items: tests and rollouts in pytest's order.
         ahead: the rollouts that may be set up ahead of their turn.
     """
+    if not ahead:
+        items = list(items)
+        return [Stretch(items, is_ahead=False)] if items else []
     bound: list[pytest.Item] = []
     free: list[pytest.Item] = []
     sharing: dict[Any, bool] = {}

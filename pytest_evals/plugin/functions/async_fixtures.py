@@ -14,7 +14,7 @@ import pytest
 from ...engine.engine import Engine
 from .arranging import PATCHING
 from .items import EvalFunction
-from .setup_ahead import bound_function, definitions, requesting_item, scope_of
+from .surface import bound_function, definitions, requesting_item, scope_of
 
 
 class AsyncFixtures:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import traceback
 import unittest
 from pathlib import Path
 from typing import Any
 
-import _pytest
+import pytest
 
 from ...errors import InfraError, RewardError
 
 # What fails on behalf of whoever calls it: pytest.fail, the assertions of mocks.
-_HELPERS = (str(Path(_pytest.__file__).parent), str(Path(unittest.__file__).parent))
+_HELPERS = tuple(str(Path(inspect.getfile(each)).parent) for each in (pytest.Item, unittest))
 
 
 class SkippedError(InfraError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import unittest
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +10,11 @@ from typing import Any
 import pytest
 
 from ...config.spec import EvalSpec
-from ...endpoints.providers import PROVIDERS
-from ...endpoints.secrets import Secrets
 from ...environments.environment import Environment
 from ...errors import SetupError
 from ..runs import Run
 from ..session import EvalSession
+from . import surface
 from .environment import CALL, FunctionEnvironment, endpoint_of
 from .gates import FunctionGates
 from .items import EvalFunction
@@ -87,9 +85,9 @@ def _eval(
     return [*items, gates]
 
 
-def _mark_like(gates: FunctionGates, function: Any) -> None:
+def _mark_like(gates: FunctionGates, function: pytest.Function) -> None:
     """Give the gates the marks of the function, without those of one of its examples."""
-    of_example = {id(mark) for mark in function.callspec.marks}
+    of_example = {id(mark) for mark in surface.marks_of_parameters(function)}
     for mark in function.own_markers:
         if mark.name not in _NOT_OF_GATES and id(mark) not in of_example:
             gates.add_marker(getattr(pytest.mark, mark.name).with_args(*mark.args, **mark.kwargs))
@@ -105,6 +103,12 @@ def _check(collector: pytest.Collector, functions: list[pytest.Function]) -> Non
             " fixtures; write a function, or a class that is no TestCase"
         )
     read_rollouts(functions[0])
+    if (unknown := surface.why_no_items(functions[0])) is not None:
+        raise SetupError(
+            f"a test function cannot be an eval with pytest {pytest.__version__}, which is not"
+            f" known well enough ({unknown}); install a pytest that this version of"
+            " pytest-rollouts names, or a later pytest-rollouts"
+        )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise SetupError("an eval cannot yield: it returns nothing, or its reward")
     if getattr(function, "is_hypothesis_test", False):
@@ -116,16 +120,15 @@ def _check(collector: pytest.Collector, functions: list[pytest.Function]) -> Non
         )
 
 
-def _example_key(function: Any) -> tuple[Any, ...]:
+def _example_key(function: pytest.Function) -> tuple[Any, ...]:
     """Return what the rollouts of one example have in common: its name and its very values."""
-    callspec = function.callspec
-    values = [id(value) for name, value in callspec.params.items() if name != ROLLOUT]
-    return (_example_name(callspec), *values)
+    values = [id(value) for name, value in surface.parameters(function).items() if name != ROLLOUT]
+    return (_example_name(function), *values)
 
 
-def _example_name(callspec: Any) -> str:
-    name: str = callspec.id.removesuffix(f"r{callspec.params[ROLLOUT]}").removesuffix("-")
-    return name
+def _example_name(function: pytest.Function) -> str:
+    rollout = surface.parameters(function)[ROLLOUT]
+    return surface.parameters_id(function).removesuffix(f"r{rollout}").removesuffix("-")
 
 
 def _examples(functions: list[pytest.Function]) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -139,19 +142,18 @@ def _examples(functions: list[pytest.Function]) -> dict[tuple[Any, ...], dict[st
         key = _example_key(function)
         if key in examples:
             continue
-        callspec: Any = function.callspec
-        text = _example_name(callspec)
+        text = _example_name(function)
         name, number = text, 1
         while name in taken:
             number += 1
             name = f"{text}-{number}"
         taken.add(name)
-        parameters = {
+        info = {
             parameter: _shown(value)
-            for parameter, value in callspec.params.items()
+            for parameter, value in surface.parameters(function).items()
             if parameter != ROLLOUT
         }
-        examples[key] = {"example_id": name or 0, "info": parameters}
+        examples[key] = {"example_id": name or 0, "info": info}
     return examples
 
 
@@ -173,7 +175,6 @@ def _run(
     session = EvalSession.of(collector.config)
     if session.functions is None:
         session.functions = FunctionEvals(session)
-        hide_keys(session.secrets)
     nodeid = f"{collector.nodeid}::{function.originalname}"
     name = _name(nodeid, {run.spec.name for run in session.runs})
     needs_threads = not inspect.iscoroutinefunction(function.obj)
@@ -196,12 +197,6 @@ def _run(
     session.functions.settings[run] = marking
     session.runs.append(run)
     return run
-
-
-def hide_keys(secrets: Secrets) -> None:
-    """Add every provider's key: functions know where theirs are, and may print them."""
-    for provider in PROVIDERS.values():
-        secrets.add(os.environ.get(provider.key_var, ""))
 
 
 def _spec(function: pytest.Function, name: str, marking: Marking, num_examples: int) -> EvalSpec:
@@ -234,19 +229,15 @@ def _place(function: pytest.Function) -> str:
 
 
 def _rollout(
-    collector: pytest.Collector, function: Any, run: Run, example: dict[str, Any]
+    collector: pytest.Collector, function: pytest.Function, run: Run, example: dict[str, Any]
 ) -> EvalFunction:
     own = dict(example)
     item = EvalFunction.from_parent(
         collector,
-        name=function.name,
-        callspec=function.callspec,
-        fixtureinfo=function._fixtureinfo,
-        keywords={function.callspec.id: True},
-        originalname=function.originalname,
         run=run,
         example=own,
-        rollout=function.callspec.params[ROLLOUT],
+        rollout=surface.parameters(function)[ROLLOUT],
+        **surface.made_of(function),
     )
     own[CALL] = item.call
     item.own_markers[:] = function.own_markers

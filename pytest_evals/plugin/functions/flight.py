@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ...errors import one_line
+from ..following import shared
 from ..nodes import GateItem, RolloutItem
 from ..outcomes import EvalFailedError
 from .items import EvalFunction
-from .setup_ahead import SetupAhead, wide_parameters
+from .setup_ahead import SetupAhead
+from .surface import wide_parameters
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -206,7 +208,7 @@ class Flight:
         if self._latest is ending:
             chain = ending.listchain()
             others = [*self._live, *(items[0] for items in self._todo.values())]
-            self._latest = max(others, key=lambda other: _shared(chain, other.listchain()))
+            self._latest = max(others, key=lambda other: shared(chain, other))
         return self._latest
 
     def prepare_for(self, item: EvalFunction) -> None:
@@ -243,7 +245,3 @@ class Flight:
                 self._ahead.tear_down(item, place)
             except BaseException as error:  # the others have their turn too
                 item.run.warn(f"teardown of {item.nodeid} failed: {one_line(error)}", error)
-
-
-def _shared(chain: list[Any], other: list[Any]) -> int:
-    return sum(ours is theirs for ours, theirs in zip(chain, other, strict=False))

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import pytest
-
-from ...gates.grammar import Gate
 from ...reports.summary import is_on_reward
 from .. import outcomes
-from ..nodes import GateItem
+from ..nodes import EvalCollector, GateItem
 from ..runs import Run
 from ..session import EvalSession
 
 
-class FunctionGates(pytest.Collector):
+class FunctionGates(EvalCollector):
     """The gates of an eval that is a test function; named like it."""
 
     def __init__(self, *, run: Run | None, problem: Exception | None, **kwargs: Any) -> None:
@@ -32,20 +29,11 @@ class FunctionGates(pytest.Collector):
         for gate in self.run.spec.gates:
             yield FunctionGate.from_parent(self, name=gate.name, run=self.run, gate=gate)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
-        """Return the text of a collection error; anything else is a bug and has its traceback."""
-        if isinstance(excinfo.value, self.CollectError):
-            return outcomes.ShortText(str(excinfo.value), self.path, 1)
-        return super().repr_failure(excinfo)
-
 
 class FunctionGate(GateItem):
     """One gate; where it fails it tells which assertions did."""
 
     is_function = True
-
-    def __init__(self, *, gate: Gate, **kwargs: Any) -> None:
-        super().__init__(gate=gate, **kwargs)
 
     def runtest(self) -> None:
         """Judge the gate."""

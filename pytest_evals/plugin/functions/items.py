@@ -17,7 +17,7 @@ from ...errors import Error, ModelError, is_outage, one_line, outcome_of
 from .. import junit, outcomes
 from ..nodes import RolloutItem
 from ..session import EvalSession
-from . import setup_ahead
+from . import setup_ahead, surface
 from .calls import SkippedError, failure_of, reward_of
 from .environment import Returned
 from .setup_ahead import Place
@@ -175,7 +175,7 @@ class EvalFunction(RolloutItem, pytest.Function):
 
     async def _returned(self) -> Any:
         function = self.obj
-        arguments = setup_ahead.arguments(self)
+        arguments = surface.arguments(self)
         if inspect.iscoroutinefunction(function):
             return await function(**arguments)
         # In a thread: it would keep every other rollout waiting.

@@ -138,7 +138,7 @@ def _unknown(config: pytest.Config, gate: Gate) -> str | None:
 
 def _listed(gates: Any) -> list[Any]:
     if isinstance(gates, str):
-        return [gates]
+        raise SetupError(f"gates of @pytest.mark.evals is a list of strings: write [{gates!r}]")
     if not isinstance(gates, Iterable):
         raise SetupError(f"gates of @pytest.mark.evals is a list of strings, not {gates!r}")
     return list(gates)

@@ -19,7 +19,7 @@ from .arranging import arranged, is_alone
 from .async_fixtures import AsyncFixtures
 from .flight import Flight
 from .items import EvalFunction
-from .setup_ahead import why_not
+from .surface import why_not
 from .turns import Turns
 
 if TYPE_CHECKING:

@@ -6,11 +6,7 @@ item that was set up ahead gives up its place on the stack until its turn, and p
 collectors; and it has copies of its own of the function-scoped definitions. Hooks, fixtures of
 wider scopes and finalizers are pytest's own throughout.
 
-All that is private to pytest is here: `Session._setupstate` and its `stack`, `Function._request`
-and its `_arg2fixturedefs`, `Function._fixtureinfo`, `Session._fixturemanager.getfixturedefs`,
-`FixtureDef.cached_result` and `_finalizers`, `CallSpec.params` and `_arg2scope`,
-`resolve_fixture_function`. Checked on pytest 8.4.0 and 9.2.0. Where `why_not` finds them different
-nothing is set up ahead: functions run one after the other, by pytest's own protocol alone.
+`surface` has the rest of what is private to pytest, and says whether all of it is there.
 """
 
 from __future__ import annotations
@@ -18,11 +14,13 @@ from __future__ import annotations
 import contextvars
 import copy
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
+
+from .surface import definitions_of, is_wide, scope_of
 
 if TYPE_CHECKING:
     from .items import EvalFunction
@@ -126,7 +124,7 @@ def fill_fixtures(
     request: Any = item._request
     request._arg2fixturedefs = _OwnFixtures(item)
     for name in item.fixturenames:
-        if not _is_wide(item, name):
+        if not is_wide(item, name):
             break
         item.funcargs[name] = request.getfixturevalue(name)
     item.context = contextvars.copy_context()
@@ -136,11 +134,6 @@ def fill_fixtures(
         for variable, value in item.context.items()
         if variable not in outside or outside[variable] is not value
     ]
-
-
-def arguments(item: pytest.Function) -> dict[str, Any]:
-    """Return what the function of an item that is set up is called with."""
-    return {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
 
 
 class _OwnFixtures(dict[str, Any]):
@@ -165,9 +158,7 @@ class _OwnFixtures(dict[str, Any]):
             )
         known = super().get(name)
         if known is None:
-            known = item._fixtureinfo.name2fixturedefs.get(name)
-            if known is None:
-                known = item.session._fixturemanager.getfixturedefs(name, item)
+            known = definitions_of(item, name)
             if known:
                 self[name] = known = tuple(_own(item, name, each) for each in known)
         return default if known is None else known
@@ -180,68 +171,3 @@ def _own(item: pytest.Function, name: str, definition: Any) -> Any:
     own.cached_result = None
     own._finalizers = []
     return own
-
-
-def scope_of(item: pytest.Function, name: str, definition: Any) -> str:
-    """Return how long a value lives that `item` gets of a definition."""
-    callspec: Any = getattr(item, "callspec", None)
-    is_parameter = callspec is not None and name in callspec.params
-    scope: str = callspec._arg2scope[name].value if is_parameter else definition.scope
-    if scope == "class" and item.cls is None:
-        return "function"  # pytest ends it with the item
-    return scope
-
-
-def definitions(item: pytest.Item) -> Iterator[tuple[str, Any]]:
-    """Yield the fixtures that an item is known to need, by name; overridden ones too."""
-    info: Any = getattr(item, "_fixtureinfo", None)
-    for name, found in getattr(info, "name2fixturedefs", {}).items():
-        for definition in found:
-            yield name, definition
-
-
-def wide_parameters(item: pytest.Function) -> dict[str, Any]:
-    """Return the parameters whose values outlive an item, with the values."""
-    callspec: Any = getattr(item, "callspec", None)
-    if callspec is None:
-        return {}
-    return {name: value for name, value in callspec.params.items() if _is_wide(item, name)}
-
-
-def _is_wide(item: pytest.Function, name: str) -> bool:
-    found: Sequence[Any] = item._fixtureinfo.name2fixturedefs.get(name) or ()
-    return bool(found) and scope_of(item, name, found[-1]) != "function"
-
-
-def bound_function(definition: Any, request: Any) -> Callable[..., Any]:
-    """Return a fixture's function, bound to the instance of the class whose test requests it."""
-    from _pytest.fixtures import resolve_fixture_function
-
-    return resolve_fixture_function(definition, request)
-
-
-def requesting_item(request: Any) -> Any:
-    """Return the item that a fixture is set up for."""
-    return request._pyfuncitem
-
-
-def why_not(item: pytest.Function) -> str | None:
-    """Say what of pytest is not as this module needs it, or None."""
-    private: Any = item
-    try:
-        checks = {
-            "Session._setupstate.stack": isinstance(private.session._setupstate.stack, dict),
-            "SetupState.teardown_exact": callable(private.session._setupstate.teardown_exact),
-            "Function._request": isinstance(private._request._arg2fixturedefs, dict),
-            "Function._fixtureinfo": isinstance(private._fixtureinfo.name2fixturedefs, dict),
-            "getfixturedefs": callable(private.session._fixturemanager.getfixturedefs),
-            "FixtureDef": all(
-                isinstance(each._finalizers, list) and hasattr(each, "cached_result")
-                for _, each in definitions(item)
-            ),
-        }
-        wide_parameters(item)
-        from _pytest.fixtures import resolve_fixture_function  # noqa: F401
-    except (AttributeError, KeyError, ImportError) as error:
-        return str(error)
-    return next((name for name, is_known in checks.items() if not is_known), None)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,12 @@ from ..owner import EvalOwner
 from ..sections import Sections
 from ..session import in_words
 from ..terminal import EvalTerminal
+from .dead_workers import DeadWorkers
 from .plan import EvalPlan, decode_eval
-from .remains import Remains
+from .protocol import Layout, Unit
+from .registry_secrets import RegistrySecrets
 from .results import decode_result, eval_run_of
-from .work import Layout, Unit
+from .verdicts import encode_verdict
 
 
 class DistributedEvals(EvalOwner):
@@ -41,7 +42,7 @@ class DistributedEvals(EvalOwner):
         limit: rollouts in flight over the whole session; 0 or less for no limit.
         started: the runs that have begun.
         current: the folder where each worker keeps which rollout is on its CPU.
-        remains: what workers that died had done.
+        dead_workers: what those that died had done.
     """
 
     def __init__(self, config: pytest.Config, plan: Mapping[str, Any]) -> None:
@@ -51,26 +52,25 @@ class DistributedEvals(EvalOwner):
         self.limit: int = plan["max_concurrent"]
         self.workers = 0
         self.started: dict[OwnedRun, starting.Started] = {}
-        self.is_over = False
         self.current: Path | None = None
         self._notices: list[str] = plan["notices"]
         self._places: dict[int, tuple[OwnedRun, RolloutKey]] = {}
-        self.remains = Remains(self.plans, self._places)
+        self.dead_workers = DeadWorkers(self.plans, self._places)
         self._begun: set[OwnedRun] = set()
         self._left_out: set[str] = set()
         self._verdicts: dict[str, Verdict | None] = {}
-        self._in_flight: Any = None
+        self._in_flight: Callable[[], int] | None = None
+        self.hide_variables(plan["keys"])
+        self._registries = RegistrySecrets(config, self.secrets)
         self.terminal = EvalTerminal(self)
         for encoded in plan["evals"]:
             self._add(decode_eval(encoded))
 
     def _add(self, plan: EvalPlan) -> None:
-        if plan.is_function:
-            from ..functions.collecting import hide_keys
-
-            hide_keys(self.secrets)
         if plan.key_var is not None and os.environ.get(plan.key_var):
             self.secrets.add(os.environ[plan.key_var])
+        if not plan.is_function:
+            self._registries.hide(plan.spec)
         run = OwnedRun(
             plan.spec,
             plan.facts,
@@ -91,8 +91,7 @@ class DistributedEvals(EvalOwner):
     @property
     def in_flight(self) -> int | None:
         """About how many rollouts are in flight; None while none was started."""
-        count: int | None = self._in_flight() if self.started and self._in_flight else None
-        return count
+        return self._in_flight() if self.started and self._in_flight else None
 
     @property
     def flight(self) -> str:
@@ -116,12 +115,15 @@ class DistributedEvals(EvalOwner):
             eval_of={index: run.nodeid for index, (run, _) in self._places.items()},
         )
 
-    def begin(self, workers: int, in_flight: Any) -> bool:
-        """Say what will run, make the folders and start the servers; False when that failed.
+    def begin(self, workers: int, in_flight: Callable[[], int] | None) -> None:
+        """Say what will run, make the folders and start the servers.
 
         Args:
             workers: how many there are.
-            in_flight: returns the number of rollouts in flight.
+            in_flight: returns the number of rollouts in flight; None where it is not known.
+
+        Raises:
+            ResultsError: a folder cannot be made.
         """
         self.workers, self._in_flight = workers, in_flight
         config = self.config
@@ -137,7 +139,6 @@ class DistributedEvals(EvalOwner):
         self._start([run for run in runs if not self.plans[run.nodeid].is_function])
         self.current = Path(tempfile.mkdtemp(prefix="pytest-evals-"))
         self.terminal.begin(sum(run.selected for run in runs))
-        return True
 
     def _start(self, runs: Sequence[OwnedRun]) -> None:
         started = starting.provide(self, runs)
@@ -226,7 +227,7 @@ class DistributedEvals(EvalOwner):
             "error": None,
             "failures": run.failures.lines(),
             "was_started": run.was_started,
-            "verdict": None if verdict is None else _builtins(verdict),
+            "verdict": None if verdict is None else encode_verdict(verdict),
             "why": run.why_not_judged,
         }
 
@@ -240,7 +241,7 @@ class DistributedEvals(EvalOwner):
                 )
                 itemless.report_failure(run, "incomplete", text, session)
             itemless.report_untold(run, session)
-            self.finish(run, session)
+            itemless.complete(self, run, session)
 
     def judge_rest(self) -> None:
         """Judge the gates that no item has judged, where every rollout has reported."""
@@ -252,36 +253,9 @@ class DistributedEvals(EvalOwner):
                         with contextlib.suppress(HookRaisedError):  # then it is not judged
                             self.judge(run, gate)
 
-    def finish(self, run: OwnedRun, session: pytest.Session) -> None:
-        """Complete a run; report what went wrong with that."""
-        problem = self.complete(run)
-        if problem is None:
-            return
-        name = "results" if run.problem else "pytest_evals_run_complete"
-        itemless.report_failure(run, name, problem, session)
-        if session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
 
 def name_in(run: OwnedRun, nodeid: str) -> str:
     """Return the name of an item of a run."""
     if nodeid.startswith(f"{run.nodeid}::"):
         return nodeid[len(run.nodeid) + 2 :]
     return nodeid[len(run.nodeid.rpartition("::")[0]) + 2 :]  # a rollout of a function
-
-
-def _builtins(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict without its gate, of exactly the types that can be sent."""
-    values = {
-        field.name: getattr(verdict, field.name)
-        for field in dataclasses.fields(verdict)
-        if field.name != "gate"
-    }
-    return {name: _plain(value) for name, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +10,9 @@ import pytest
 
 from . import surface
 from .plain_node import PlainNode
-from .work import EvalWork, Unit
-
-# Beyond twice its share of the limit, so that a small share is no small queue.
-_SPARE = 16
+from .protocol import EvalWork, Unit
+from .unsent_rollouts import UnsentRollouts
+from .waiting_gates import WaitingGates
 
 
 class EvalScheduling:
@@ -43,13 +41,10 @@ class EvalScheduling:
         self._plain: list[int] | None = None
         self._place: dict[int, int] = {}
         self._has_failed = False
-        self._units: deque[Unit] = deque()
+        self._unsent = UnsentRollouts()
         self._pending: dict[Any, dict[int, Unit]] = {}
         self._decided: set[int] = set()
-        self._eval_of: dict[int, str] = {}
-        self._left: dict[str, int] = {}
-        self._gates: dict[str, dict[str, int]] = {}
-        self._unjudged: set[str] = set()
+        self._gates = WaitingGates({}, {})
 
     @property
     def nodes(self) -> list[Any]:
@@ -86,7 +81,7 @@ class EvalScheduling:
         return not self._has_evals_left()
 
     def _has_evals_left(self) -> bool:
-        return bool(self._units or self._unjudged or any(self._pending.values()))
+        return bool(self._unsent.are_left or self._gates.are_left or any(self._pending.values()))
 
     def in_flight(self) -> int:
         """Return about how many rollouts are in flight."""
@@ -126,13 +121,12 @@ class EvalScheduling:
         layout = self._work.layout()
         if layout is None:
             return
-        self._eval_of, self._gates, gates = layout.eval_of, layout.gates, layout.gates
-        self._units.extend(layout.units)
-        self._unjudged = {nodeid for nodeid, indices in gates.items() if indices}
-        self._left = dict.fromkeys(self._gates, 0)
-        for nodeid in self._eval_of.values():
-            self._left[nodeid] += 1
-        ours = {*self._eval_of, *(index for each in gates.values() for index in each.values())}
+        self._unsent.add(layout.units)
+        self._gates = WaitingGates(layout.gates, layout.eval_of)
+        ours = {
+            *layout.eval_of,
+            *(index for each in layout.gates.values() for index in each.values()),
+        }
         self._plain = [index for index in range(len(ids)) if index not in ours]
         self._place = {index: place for place, index in enumerate(self._plain)}
 
@@ -172,26 +166,14 @@ class EvalScheduling:
         return has_differed
 
     def _refill(self, node: Any, *, is_at_last: bool = False) -> None:
-        if not self._takes_items(node) or self.is_stopping or not self._units:
+        if not self._takes_items(node) or self.is_stopping:
             return
-        share = self._work.share(node)
-        have = 1 if is_at_last else len(self._pending[node])
-        unsent = sum(len(unit) for unit in self._units) if len(self._units) < 4 * share else None
-        room = 2 * share + _SPARE - have
-        if share <= 0 or unsent is not None:
-            # The last of them are divided evenly, or one worker would have them all.
-            total = unsent if unsent is not None else sum(len(unit) for unit in self._units)
-            even = -(-total // len(self._pending))
-            room = even if share <= 0 else min(room, max(even, share - have))
-        if 2 * have >= 3 * share > 0:
-            return
-        send: list[int] = []
-        while self._units and len(send) < room:
-            unit = self._units.popleft()
-            send += unit
-            for index in unit:
-                self._pending[node][index] = unit
-        if send:
+        pending = self._pending[node]
+        have = 1 if is_at_last else len(pending)
+        units = self._unsent.take(self._work.share(node), have, len(self._pending))
+        if units:
+            pending.update((index, unit) for unit in units for index in unit)
+            send = [index for unit in units for index in unit]
             self._work.replay(node, send)
             surface.send_items(node, send)
 
@@ -231,27 +213,23 @@ class EvalScheduling:
 
     def _ended(self, index: int) -> None:
         self._decided.discard(index)
-        nodeid = self._eval_of.get(index)
-        if nodeid is not None:  # else a gate
+        if self._gates.is_rollout(index):
             self._work.reported(index)
-            self._left[nodeid] -= 1
+            self._gates.count(index)
 
     def _release_gates(self) -> None:
         if self.collection is None or self.is_stopping:
             return
         live = [node for node in self._collections if self._takes_items(node)]
-        for nodeid in [nodeid for nodeid in self._gates if nodeid in self._unjudged]:
-            if self._left[nodeid] or not live:
-                continue
+        if not live:
+            return
+        for nodeid in self._gates.due():
             node = min(live, key=lambda each: len(self._pending[each]))
-            self._unjudged.discard(nodeid)
+            indices = self._gates.take(nodeid)
             self._work.judge(node, nodeid)
-            self._send_gates(node, list(self._gates[nodeid].values()))
-
-    def _send_gates(self, node: Any, indices: list[int]) -> None:
-        for index in indices:
-            self._pending[node][index] = [index]
-        surface.send_items(node, indices)
+            for index in indices:
+                self._pending[node][index] = [index]
+            surface.send_items(node, indices)
 
     def remove_node(self, node: Any) -> str | None:
         """Take back what a worker had to run; return the item that made it die, if one did."""
@@ -277,7 +255,7 @@ class EvalScheduling:
         return crashed
 
     def _blamed(self, node: Any, lost: dict[int, Unit]) -> str | None:
-        index = self._work.blamed(node, [index for index in lost if index in self._eval_of])
+        index = self._work.blamed(node, [index for index in lost if self._gates.is_rollout(index)])
         if index is None:
             return None
         del lost[index]
@@ -286,20 +264,9 @@ class EvalScheduling:
         return self.collection[index]
 
     def _take_back(self, lost: dict[int, Unit]) -> None:
-        again: dict[int, Unit] = {}
-        gates = {index: nodeid for nodeid, names in self._gates.items() for index in names.values()}
-        returned: dict[str, list[int]] = {}
-        for index, unit in lost.items():
-            if index in gates:
-                returned.setdefault(gates[index], []).append(index)
-            else:
-                again.setdefault(id(unit), []).append(index)
-        self._units.extendleft(reversed(again.values()))
-        for nodeid, indices in returned.items():
-            self._gates[nodeid] = {
-                name: index for name, index in self._gates[nodeid].items() if index in indices
-            }
-            self._unjudged.add(nodeid)
+        is_rollout = self._gates.is_rollout
+        self._unsent.take_back({index: lost[index] for index in lost if is_rollout(index)})
+        self._gates.take_back([index for index in lost if not is_rollout(index)])
         self.refill()
 
     def mark_test_pending(self, item: str) -> None:

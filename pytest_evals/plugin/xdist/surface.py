@@ -94,8 +94,11 @@ def end_workers(config: pytest.Config) -> None:
     15 execnet ends the process from within.
     """
     manager = getattr(dsession_of(config), "nodemanager", None)
-    if manager is not None:
-        manager.EXIT_TIMEOUT = 15
+    if manager is None:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(manager, "EXIT_TIMEOUT"):
+            patch.setattr(manager, "EXIT_TIMEOUT", 15)
         manager.teardown_nodes()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ...engine.rollouts import RolloutJob, RolloutResult
+from ...environments.keys import asked_for
 from ..following import Following
 from ..functions.items import EvalFunction
 from ..nodes import EvalItem, RolloutItem
@@ -39,7 +40,7 @@ class WorkerLoop(RunLoop):
     def __init__(self, session: WorkerSession) -> None:
         super().__init__(session)
         self._worker = session
-        self._orders = session.orders
+        self._inbox = session.inbox
         self._interactor: Any = None
         self._items: list[pytest.Item] = []
         self._following = Following(())
@@ -64,6 +65,7 @@ class WorkerLoop(RunLoop):
             has_failed=bool(has_failed and self._worker.has_collection_errors),
             max_concurrent=self._worker.max_concurrent,
             notices=self._worker.notices,
+            keys=asked_for(),
             evals=encode_evals(session.items, self._worker.runs, self._worker.secrets.mask),
         )
 
@@ -72,7 +74,7 @@ class WorkerLoop(RunLoop):
 
         Signals are left to the loop: a worker that is interrupted would be replaced.
         """
-        if self._orders.is_stopped:
+        if self._inbox.is_stopped:
             raise pytest.Session.Interrupted("stopped")
 
     def index_of(self, job: RolloutJob) -> int | None:
@@ -92,15 +94,15 @@ class WorkerLoop(RunLoop):
         )
         if self._worker.functions is not None:
             self._functions = self._make_functions(self._worker.functions, session)
-        self._orders.follow(self._interactor, session.items, lambda: self._rollouts.wake())
+        self._inbox.follow(self._interactor, session.items, lambda: self._rollouts.wake())
         with self._signals.deferred(), self._kept_apart():
-            self._orders.wait_for_start()
-            if self._orders.runs_ahead and not self._orders.is_stopped:
+            self._inbox.wait_for_start()
+            if self._inbox.runs_ahead and not self._inbox.is_stopped:
                 self.start([])
             try:
                 self._run_what_comes(session)
             except session.Interrupted:
-                if not self._orders.is_stopped:
+                if not self._inbox.is_stopped:
                     raise
             finally:
                 if self._functions is not None:
@@ -108,17 +110,17 @@ class WorkerLoop(RunLoop):
         return True
 
     def _run_what_comes(self, session: pytest.Session) -> None:
-        orders = self._orders
-        while not (orders.is_stopped or self._signals.is_noted):
+        inbox = self._inbox
+        while not (inbox.is_stopped or self._signals.is_noted):
             if session.shouldfail or session.shouldstop:
                 return
             self._begin_new()
             if self._run_plain():
                 continue
-            has_turn = orders.are_plain_run
+            has_turn = inbox.are_plain_run
             if has_turn and self._run_next(session):
                 continue
-            if has_turn and orders.are_over and not self._left:
+            if has_turn and inbox.are_over and not self._left:
                 return
             self._rollouts.wait()
 
@@ -130,7 +132,7 @@ class WorkerLoop(RunLoop):
         if (ended := self._rollouts.next_waiting()) is not None:
             self._report_turn(session, ended)
             return True
-        if (gate := self._orders.take_gate()) is not None:
+        if (gate := self._inbox.take_gate()) is not None:
             item = self._items[gate]
             self._left[item] = gate
             self._run_in_turn(item)
@@ -144,7 +146,7 @@ class WorkerLoop(RunLoop):
                 functions.landed(ended)
             else:
                 self._aside.append(ended)
-        while (gate := self._orders.take_gate()) is not None:
+        while (gate := self._inbox.take_gate()) is not None:
             self._left[self._items[gate]] = gate
             self._aside.append(self._items[gate])
         if functions.step():
@@ -158,14 +160,14 @@ class WorkerLoop(RunLoop):
         return (self._functions or self._following).after(item)
 
     def _begin_new(self) -> None:
-        new = self._orders.take_new()
+        new = self._inbox.take_new()
         ahead = []
         functions: list[tuple[EvalFunction, int, str | None]] = []
         for index in new:
             item = self._items[index]
             assert isinstance(item, RolloutItem)
             self._left[item] = index
-            row = self._orders.replays.pop(index, None)
+            row = self._inbox.replays.pop(index, None)
             has_result = row is not None and is_scored(row)
             if isinstance(item, EvalFunction):
                 functions.append((item, index, row if has_result else None))
@@ -190,7 +192,7 @@ class WorkerLoop(RunLoop):
 
     def _run_plain(self) -> bool:
         """Run the next item that runs in order, if there is one; whether one was run."""
-        taken = self._orders.take_plain()
+        taken = self._inbox.take_plain()
         if taken is None:
             return False
         index, upcoming = taken
@@ -198,7 +200,7 @@ class WorkerLoop(RunLoop):
         following: pytest.Item | None = None
         if upcoming is not None:
             following = self._items[upcoming]
-        elif self._orders.runs_ahead:
+        elif self._inbox.runs_ahead:
             following = self._after(item)
         self._signals.stand_back()
         try:
@@ -210,7 +212,7 @@ class WorkerLoop(RunLoop):
     def _report_turn(self, session: pytest.Session, ended: RolloutItem | None) -> None:
         with self._rollouts.held(TURN_SECONDS):
             until = time.monotonic() + TURN_SECONDS
-            while ended is not None and not self._orders.is_stopped:
+            while ended is not None and not self._inbox.is_stopped:
                 self._run_in_turn(ended)
                 if session.shouldfail or session.shouldstop or time.monotonic() >= until:
                     return

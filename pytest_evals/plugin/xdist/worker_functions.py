@@ -85,12 +85,12 @@ class WorkerFunctions:
         self._functions = functions
         self._session = session
         self._evals = evals
-        self._orders = evals.orders
+        self._inbox = evals.inbox
         self._turns = turns
         self._rollouts = rollouts
         self._signals = signals
         self._others = others
-        self._ahead = SetupAhead(session)
+        self._ahead = SetupAhead(session) if functions.knows_pytest else None
         self._places: dict[EvalFunction, int] = {}
         self._rows: dict[EvalFunction, str] = {}
         # What waits: rollouts that fly together, or that run one after the other.
@@ -171,12 +171,12 @@ class WorkerFunctions:
         return True
 
     def _limits(self) -> Limits:
-        return self._orders.borrower.limits
+        return self._inbox.borrower.limits
 
     def _run_one(self) -> bool:
         """Run the next rollout by itself."""
         items = self._plan[0][1]
-        if len(items) == 1 and len(self._plan) == 1 and not self._is_next_known():
+        if len(items) == 1 and len(self._plan) == 1 and not self._is_answered():
             return False
         self._has_asked = False
         item = items.popleft()
@@ -187,7 +187,7 @@ class WorkerFunctions:
             self._replay(item, row)
         self._signals.stand_back()
         try:
-            self._ahead.leave_for(item)
+            self._leave_for(item)
             self._turns.run(item, self.after(item))
         finally:
             self._signals.come_back()
@@ -201,13 +201,15 @@ class WorkerFunctions:
             item.is_replayed = True
 
     def _is_next_known(self) -> bool:
-        """Whether the controller has said what comes after what is here, or that nothing does."""
-        if self._plan:
-            return True
+        """Whether it is known what comes after the flight, or that nothing does."""
+        return bool(self._plan) or self._is_answered()
+
+    def _is_answered(self) -> bool:
+        """Whether the controller has said that nothing comes after what is here; asks it."""
         if not self._has_asked:
             self._has_asked = True
-            self._orders.ask()
-        return self._orders.is_answered and not self._orders.has_new
+            self._inbox.ask()
+        return self._inbox.is_answered and not self._inbox.has_new
 
     def after(self, item: pytest.Item) -> pytest.Item | None:
         """Return what to name to pytest as the next item when no flight goes on."""
@@ -224,8 +226,12 @@ class WorkerFunctions:
         if flight is not None:
             flight.run_beside(item)
         else:
-            self._ahead.leave_for(item)
+            self._leave_for(item)
             self._turns.run(item, self.after(item))
+
+    def _leave_for(self, item: pytest.Item) -> None:
+        if self._ahead is not None:  # else pytest leaves what the item after the last is not in
+            self._ahead.leave_for(item)
 
     def close(self) -> None:
         """Cancel what is in flight, and tear it down."""

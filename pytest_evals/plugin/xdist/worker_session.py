@@ -24,10 +24,11 @@ from ..owned_run import OwnedRun
 from ..runs import Run
 from ..session import EvalSession
 from ..terminal import EvalTerminal
+from .inbox import Inbox
 from .link import KEY, Link
-from .orders import Orders
 from .remote import RemoteFolder
 from .reports import WorkerReports
+from .verdicts import decode_verdict
 from .worker import WorkerLoop
 
 
@@ -55,7 +56,7 @@ class WorkerSession(EvalSession):
 
     Attributes:
         link: to the controller.
-        orders: what came from there.
+        inbox: what came from there.
         name: of the worker.
         waiting: by node id of the eval, rollouts of functions that the engine has not heard of.
     """
@@ -63,7 +64,7 @@ class WorkerSession(EvalSession):
     def __init__(self, config: pytest.Config, link: Link) -> None:
         super().__init__(config)
         self.link = link
-        self.orders = Orders(link)
+        self.inbox = Inbox(link)
         self.waiting: Mapping[str, int] = {}
         self.name: str = config.workerinput["workerid"]  # type: ignore[attr-defined]
 
@@ -77,13 +78,13 @@ class WorkerSession(EvalSession):
         for nodeid, count in self.waiting.items():
             waiting, in_flight = evals.get(nodeid, (0, 0))
             evals[nodeid] = (waiting + count, in_flight)
-        self.orders.borrower.tell(dataclasses.replace(demand, evals=evals))
+        self.inbox.borrower.tell(dataclasses.replace(demand, evals=evals))
 
     def make_host(self) -> LoopHost | None:
         """Return a loop that notes on disk whose code is on the CPU; None if it cannot."""
-        if not self.orders.runs_ahead or self.orders.current_folder is None:
+        if not self.inbox.runs_ahead or self.inbox.current_folder is None:
             return None
-        path = Path(self.orders.current_folder) / f"current-{self.name}"
+        path = Path(self.inbox.current_folder) / f"current-{self.name}"
         assert isinstance(self.loop, WorkerLoop)
         try:
             current = CurrentRollout(path, self.loop.index_of)
@@ -93,11 +94,11 @@ class WorkerSession(EvalSession):
 
     def start(self, runs: Sequence[Run], engine: Engine) -> None:
         """Begin the runs in the folders that the controller made."""
-        told = self.orders.wait_for_start()
+        told = self.inbox.wait_for_start()
         for run in runs:
             if run.nodeid not in told:
                 told = {**told, run.nodeid: self._opened(run)}
-        self.orders.borrower.govern(engine)
+        self.inbox.borrower.govern(engine)
         starting.execute(
             self,
             {
@@ -112,7 +113,7 @@ class WorkerSession(EvalSession):
         )
 
     def _opened(self, run: Run) -> dict[str, Any]:
-        given = self.orders.open(run.nodeid)
+        given = self.inbox.open(run.nodeid)
         if given is None:
             raise pytest.Session.Interrupted("stopped")
         if "problem" in given:
@@ -120,7 +121,7 @@ class WorkerSession(EvalSession):
         return given
 
     def _folder(self, run: Run, path: Path) -> RunFolder:
-        if self.orders.is_elsewhere or not path.is_dir():
+        if self.inbox.is_elsewhere or not path.is_dir():
             return RemoteFolder(path, self.secrets.mask, self.link, run.nodeid)
         return RunFolder(path, self.secrets.mask, writer=self.name)
 
@@ -134,7 +135,7 @@ class WorkerSession(EvalSession):
         Raises:
             HookRaisedError: a hook did while the controller judged.
         """
-        told = self.orders.verdicts.get(f"{run.nodeid}::{gate.name}")
+        told = self.inbox.verdicts.get(f"{run.nodeid}::{gate.name}")
         if told is None:
             pytest.skip("judged at the end of the session: another scheduler chooses the items")
         if told["error"] is not None:
@@ -146,7 +147,7 @@ class WorkerSession(EvalSession):
         if told["verdict"] is None:
             run.told_why_not_judged = told["why"]
             return None
-        return Verdict(gate=gate, **told["verdict"])
+        return decode_verdict(told["verdict"], gate)
 
     def complete(self, run: OwnedRun) -> str | None:
         """Leave a run to its owner."""

@@ -514,3 +514,41 @@ def test_one_that_waits_for_a_model_beside_evals_of_a_file(
     assert result.ret == 0, result.stdout.str()
     result.assert_outcomes(passed=60 + 60 + 2 + 1)
     assert slow_demo.requests == 60
+
+
+def test_workers_with_an_unknown_pytest_run_functions_one_after_the_other(
+    project: FunctionProject,
+) -> None:
+    project.write(
+        """
+        from pytest_evals.plugin.functions import running, setup_ahead
+
+        def refuse(*args):
+            raise AttributeError("_setupstate")
+
+        running.why_not = lambda item: "Session._setupstate.stack"
+        setup_ahead.SetupAhead.__init__ = refuse
+        """,
+        "conftest.py",
+    )
+    project.write(
+        """
+        running = 0
+
+        @pytest.fixture(scope="module")
+        def module(): ...
+
+        @evals(rollouts=4, gates=["reward >= 1"])
+        async def test_it(module, tmp_path):
+            global running
+            running += 1
+            await asyncio.sleep(0.01)
+            assert running == 1
+            running -= 1
+
+        def test_plain(module): ...
+        """
+    )
+    result = project.run("-p", "xdist", "-n2")
+    assert result.ret == 0, result.stdout.str()
+    result.assert_outcomes(passed=4 + 2 + 1)

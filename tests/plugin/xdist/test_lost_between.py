@@ -14,10 +14,14 @@ ENDING = """
     import os, pathlib, signal
     import pytest
 
+    def pytest_configure(config):
+        global is_worker
+        is_worker = hasattr(config, "workerinput")  # the variable may be of a session around this
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(report):
         mark = pathlib.Path("ended")
-        if "PYTEST_XDIST_WORKER" not in os.environ or mark.exists():
+        if not is_worker or mark.exists():
             return
         if report.nodeid.endswith("{item}") and report.when == "{when}":
             mark.touch()
@@ -58,10 +62,11 @@ def test_a_worker_that_is_still_collecting_is_sent_nothing(project: Project) -> 
     project.environment("deadly", DEADLY)
     project.pytester.makeconftest(
         """
-        import os, time
+        import time
 
-        def pytest_collection_modifyitems():
-            if os.environ.get("PYTEST_XDIST_WORKER") not in (None, "gw0", "gw1"):
+        def pytest_collection_modifyitems(config):
+            worker = getattr(config, "workerinput", {"workerid": None})["workerid"]
+            if worker not in (None, "gw0", "gw1"):
                 time.sleep(1)
         """
     )

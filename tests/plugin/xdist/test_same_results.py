@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterable
 from xml.etree import ElementTree
 
 import pytest
@@ -68,10 +70,23 @@ def _table(result: pytest.RunResult) -> list[str]:
     return [line for line in lines if not line.startswith(("results of", "==", "FAILED"))]
 
 
-WAYS = ((2, "load"), (2, "worksteal"), (2, "loadscope"), (2, "each"), (3, "load"))
+DISTS = ("load", "worksteal", "loadscope", "loadfile", "each")
+# Each way once with two workers, then other numbers of them.
+WAYS = (*((2, dist) for dist in DISTS), (4, "load"), (0, "load"))
+ALL_WAYS = tuple(itertools.product((0, 2, 4), DISTS))
 
 
 def test_every_way_to_distribute(project: Project, url: str) -> None:
+    _check_ways(project, url, WAYS)
+
+
+@pytest.mark.slow
+def test_every_way_with_every_number_of_workers(project: Project, url: str) -> None:
+    _check_ways(project, url, ALL_WAYS)
+
+
+def _check_ways(project: Project, url: str, ways: Iterable[tuple[int, str]]) -> None:
+    """Check that each way leaves what a session in one process leaves, row for row."""
     project.environment("grouped", GROUPED)
     project.evals(BENCH, url=url)
     project.pytester.makepyfile(test_plain=PLAIN)
@@ -79,22 +94,27 @@ def test_every_way_to_distribute(project: Project, url: str) -> None:
     expected = results(project)
     assert alone.ret == 1
     assert len(expected) == 2
-    for workers, dist in WAYS:
+    assert sorted(len(rows) for rows, _, _ in expected.values()) == [12, 24]
+    for workers, dist in ways:
+        way = f"-n{workers} --dist={dist}"
         forget(project)
-        result = project.run("bench.toml", "test_plain.py", f"-n{workers}", f"--dist={dist}")
-        assert result.ret == 1, dist
-        counts = _outcomes(alone)
-        if dist == "each":  # runs the plain tests in every worker; a rollout is run once
-            counts["passed"] += 6 * (workers - 1)
-        assert _outcomes(result) == counts, dist
-        assert _table(result) == _table(alone), dist
-        assert results(project) == expected, dist
-        setups = [path.read_text() for path in project.path.glob("setups-gw*")]
-        assert set(setups) == {"up down "}, dist  # never torn down between two of the tests
         for path in project.path.glob("setups-*"):
             path.unlink()
+        result = project.run("bench.toml", "test_plain.py", f"-n{workers}", f"--dist={dist}")
+        assert result.ret == 1, way
+        counts = _outcomes(alone)
+        if dist == "each" and workers:  # plain tests in every worker; a rollout is run once
+            counts["passed"] += 6 * (workers - 1)
+        assert _outcomes(result) == counts, way
+        assert _table(result) == _table(alone), way
+        assert results(project) == expected, way
+        setups = [path.read_text() for path in project.path.glob("setups-*")]
+        assert set(setups) == {"up down "}, way  # never torn down between two of the tests
+        flight = (
+            f"at most 32 in flight over {workers} workers" if workers else "at most 32 in flight"
+        )
         result.stdout.fnmatch_lines(
-            [f"evals: 2 evals, 36 rollouts of demo-small, at most 32 in flight over {workers} *"]
+            [f"evals: 2 evals, 36 rollouts of demo-small, {flight}; results in *"]
         )
 
 

@@ -1,4 +1,4 @@
-"""Orders: what a worker hears from its controller, until the worker gets round to it."""
+"""Inbox: what a worker hears from its controller, until the worker gets round to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .lending import Borrower
 from .link import Link
 
 
-class Orders:
+class Inbox:
     """Filled in the thread that receives, read in the main thread.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""EvalWork: what the scheduler must know of the evals, and tells of them."""
+"""EvalWork: what the scheduler asks of the evals, and tells of them."""
 
 from __future__ import annotations
 

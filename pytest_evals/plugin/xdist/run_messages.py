@@ -1,4 +1,4 @@
-"""Heard: what workers tell of the runs while these go on."""
+"""RunMessages: what workers tell of the runs while these go on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from .evals import DistributedEvals
 from .remote import keep_log, keep_row
 
 
-class Heard:
-    """Takes the messages of workers about runs; each method is called like its message.
+class RunMessages:
+    """Takes the messages of workers about runs.
 
     Args:
         evals: the runs.
@@ -21,19 +21,24 @@ class Heard:
         self._evals = evals
         self._tell = tell
 
-    def open(self, node: Any, nodeid: str) -> None:
+    @property
+    def handlers(self) -> dict[str, Callable[..., None]]:
+        """What takes each message, by its name."""
+        return {"open": self._open, "row": self._row, "log": self._log, "note": self._note}
+
+    def _open(self, node: Any, nodeid: str) -> None:
         """Begin a run that begins with its first rollout, and answer where it is."""
         self._tell(node, "opened", nodeid=nodeid, run=self._evals.open(nodeid))
 
-    def row(self, node: Any, nodeid: str, line: str) -> None:
+    def _row(self, node: Any, nodeid: str, line: str) -> None:
         """Keep a row of a worker that cannot write into the run's folder."""
         keep_row(self._evals.runs[nodeid], node.gateway.id, line)
 
-    def log(self, node: Any, nodeid: str, text: str) -> None:
+    def _log(self, node: Any, nodeid: str, text: str) -> None:
         """Keep what such a worker logs."""
         keep_log(self._evals.runs[nodeid], text)
 
-    def note(self, node: Any, nodeid: str, **notes: Any) -> None:
+    def _note(self, node: Any, nodeid: str, **notes: Any) -> None:
         """Take what the summary tells of a run."""
         run = self._evals.runs.get(nodeid)
         if run is None:

@@ -1,4 +1,4 @@
-"""Remains: what workers that died had done, and which rollout is to blame for it."""
+"""DeadWorkers: what workers that died had done, and which rollout is to blame for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class WorkerDiedError(Exception):
     """A rollout's code ended the process that it ran in."""
 
 
-class Remains:
+class DeadWorkers:
     """The rows of workers that died.
 
     Args:

@@ -1,0 +1,72 @@
+"""Admission: what starts next, under the limits and as long as it is worth asking for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .attempts import Attempt
+from .groups import GroupBoard
+from .outages import Outages
+from .rollouts import RolloutJob
+from .run import EvalRun
+from .slots import Demand, Limits, Slots
+from .waiting import WaitingRollouts
+
+
+class Admission:
+    """Which rollouts start next, and which are given up without having been started.
+
+    Args:
+        limits: those in force at first.
+        groups: hold what has only to be scored because the rest of its group failed; it takes a
+            slot like a rollout, since a judge is asked, and comes before rollouts.
+
+    Attributes:
+        slots: to be taken and given back by whoever starts what `next` returns.
+        outages: to be told what became of it.
+    """
+
+    def __init__(self, limits: Limits, groups: GroupBoard) -> None:
+        self.slots = Slots(limits)
+        self.outages = Outages()
+        self._groups = groups
+        self._waiting = WaitingRollouts()
+
+    def add(self, jobs: Iterable[RolloutJob]) -> None:
+        """Let rollouts wait, behind those that do."""
+        self._waiting.add(jobs)
+
+    def has_waiting(self, run: EvalRun) -> bool:
+        """Whether rollouts of an eval wait."""
+        return self._waiting.holds(run)
+
+    def next(self) -> RolloutJob | list[Attempt] | None:
+        """Return the rollout to start now, or the rest of a group to score; None for neither."""
+        if self.slots.are_full:
+            return None
+        rest = self._groups.next_rest(self.slots.are_full_for)
+        return rest or self._waiting.take(self._may_start)
+
+    def refused(self) -> Iterator[Attempt]:
+        """Yield what waits for an endpoint or a judge that was given up; that takes no slot."""
+        for run in self._waiting.runs:
+            health, scoring = self.outages.endpoint(run.endpoint), self.outages.scoring(run)
+            if health.status == "given up":
+                for job in self._waiting.take_all(run):
+                    health.failed(Attempt(job, error=health.error))
+                    yield from health.settled()
+            elif scoring.is_given_up:
+                yield from map(scoring.refused, self._waiting.take_all(run))
+
+    def demand(self) -> Demand:
+        """Return what there is to do."""
+        startable = self._waiting.counts(self._may_ask)
+        for run, count in self._groups.rests.items():
+            startable[run] = startable.get(run, 0) + count
+        return self.slots.demand(startable)
+
+    def _may_start(self, run: EvalRun) -> bool:
+        return self._may_ask(run) and not self.slots.are_full_for(run)
+
+    def _may_ask(self, run: EvalRun) -> bool:
+        return self.outages.endpoint(run.endpoint).may_start

@@ -1,0 +1,263 @@
+"""Distributor: what workers do of the evals, from what they collected to the last gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .. import options
+from . import surface
+from .clock import Clock
+from .mail import Mail
+
+if TYPE_CHECKING:
+    from .evals import DistributedEvals
+    from .lending import Lender
+    from .protocol import Layout
+    from .scheduler import EvalScheduling
+
+
+class Distributor:
+    """Begins the runs, tells workers what to do of them, and stops them: the scheduler's EvalWork.
+
+    Args:
+        session: of the controller.
+        mail: to the workers.
+
+    Attributes:
+        scheduler: sends the items; None where xdist has none to put it before.
+        evals: None until a worker has collected one.
+        problem: why the runs cannot begin.
+    """
+
+    def __init__(self, session: pytest.Session, mail: Mail) -> None:
+        self._session = session
+        self._config = session.config
+        self._mail = mail
+        mail.handlers |= {"plan": self._planned, "demand": self._demanded, "ask": self._asked}
+        self.scheduler: EvalScheduling | None = None
+        self.evals: DistributedEvals | None = None
+        self.problem: str | None = None
+        self._clock = Clock(mail.wake)
+        self._plans: dict[Any, dict[str, Any]] = {}
+        self._lender: Lender | None = None
+        self._ahead: bool | None = None
+        self._has_begun = False
+        self._has_stopped = False
+
+    @property
+    def num_workers(self) -> int:
+        """How many workers collect before anything is sent."""
+        first = next(iter(self._mail.nodes), None)
+        return 1 if first is None else first.workerinput["workercount"]
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether workers may begin rollouts before xdist has them run; settled at the first."""
+        if self._ahead is None:
+            can = all(plan["runs_ahead"] for plan in self._plans.values())
+            self._ahead = self._is_scheduling and can
+        return self._ahead
+
+    @property
+    def _is_scheduling(self) -> bool:
+        return self.scheduler is not None and surface.is_scheduled_by(self._config, self.scheduler)
+
+    # What workers tell.
+
+    def _planned(self, node: Any, **plan: Any) -> None:
+        """Take what a worker collected."""
+        self._plans[node] = plan
+        if self.evals is None and plan["evals"]:
+            from .evals import DistributedEvals
+            from .run_messages import RunMessages
+
+            self.evals = DistributedEvals(self._config, plan)
+            self._mail.handlers |= RunMessages(self.evals, self.tell).handlers
+
+    def _demanded(self, node: Any, demand: dict[str, Any]) -> None:
+        """Take what a worker says it has to do."""
+        if self._lender is not None and self._lender.heard(node, demand):
+            self._refill()
+
+    def _asked(self, node: Any) -> None:
+        """Send a worker more if there is any, and say that this was all for now."""
+        self._refill(node)
+        self.tell(node, "answered")
+
+    def _refill(self, asking: Any = None) -> None:
+        if self.scheduler is not None and self.runs_ahead:
+            self.scheduler.refill(asking)
+
+    # What the hooks tell.
+
+    def collected(self, node: Any) -> None:
+        """Note that a worker has collected; begin where xdist schedules alone."""
+        if self._plans.get(node) is None:
+            return
+        if self._has_begun:
+            if self._lender is not None:
+                self._lender.join([node])
+            self._send_start(node)
+        elif not self._is_scheduling and len(self._plans) >= self.num_workers:
+            self.begin()
+
+    def lost(self, node: Any, error: object) -> None:
+        """Keep the rows of a worker that died, and lend to others what it had."""
+        if error is not None and self.evals is not None:
+            self.evals.dead_workers.bury(node.gateway.id, self.evals.started)
+        if self._lender is not None and self._lender.leave(node):
+            self._refill()
+
+    def note(self, report: pytest.TestReport) -> None:
+        """Note what an item of an eval reported."""
+        run = None if self.evals is None else self.evals.run_of(report.nodeid)
+        if run is None:
+            return
+        assert self.evals is not None
+        self._note_decided(report)
+        self.evals.note(run, report)
+        name = report.nodeid.rpartition("::")[2]
+        if report.when == "teardown" and not self.runs_ahead and name not in run.gate_names:
+            run.reported += not self.evals.is_left_out(report.nodeid)
+
+    def _note_decided(self, report: pytest.TestReport) -> None:
+        from ..outcomes import is_deciding
+
+        index: int | None = getattr(report, "item_index", None)
+        if is_deciding(report) and report.outcome in ("passed", "failed", "skipped"):
+            node = getattr(report, "node", None)
+            if self.scheduler is not None and node is not None and index is not None:
+                self.scheduler.note_decided(node, index)
+
+    def tick(self) -> None:
+        """Bring the status line up to date."""
+        if self.evals is not None and self.evals.started:
+            self.evals.terminal.tick()
+
+    def stop(self) -> None:
+        """Stop every worker, once."""
+        if self._has_stopped or self.evals is None:
+            return
+        self._has_stopped = True
+        self._mail.tell_all("stop")
+
+    def end_line(self) -> None:
+        """Leave no status line behind."""
+        self._clock.stop()
+        if self.evals is not None:
+            self.evals.terminal.erase()
+
+    # What the scheduler asks and tells.
+
+    def layout(self) -> Layout | None:
+        """Return what the items of evals are; None where they go the way of plain tests."""
+        return self.evals.layout() if self.evals and self.runs_ahead else None
+
+    def begin(self) -> bool:
+        """Begin the runs, once every worker has collected; False when they cannot begin."""
+        if self._has_begun or not any(self._plans.values()):
+            return True
+        self._has_begun = True
+        self.problem = self._why_not_to_begin()
+        if self.problem is None and self.evals is not None:
+            if not options.is_dry(self._config):
+                self._begin_runs(self.evals)
+            if self.problem is None:
+                self._lend(self.evals)
+        for node in self._plans:
+            if self.problem is None:
+                self._send_start(node)
+            else:
+                self.tell(node, "stop")
+        return self.problem is None
+
+    def _why_not_to_begin(self) -> str | None:
+        if any(plan["has_failed"] for plan in self._plans.values()):
+            return "evals could not be collected"
+        from .plan import disagreement
+
+        found = disagreement({node: plan["evals"] for node, plan in self._plans.items()})
+        if found is None:
+            return None
+        node, text = found
+        report = pytest.CollectReport(node.gateway.id, "failed", text, [])
+        self._config.hook.pytest_collectreport(report=report)
+        return "different evals were collected"
+
+    def _begin_runs(self, evals: DistributedEvals) -> None:
+        from .. import itemless
+        from ..starting import ResultsError
+
+        try:
+            evals.begin(len(self._plans), self.scheduler.in_flight if self.scheduler else None)
+        except ResultsError as error:
+            itemless.report_failure(error.run, "results", str(error), self._session)
+            self.problem = "results cannot be kept"
+            return
+        if (seconds := evals.terminal.refresh_seconds) is not None:
+            self._clock.start(seconds)
+
+    def _lend(self, evals: DistributedEvals) -> None:
+        from .lending import Lender, limits_of
+
+        specs = {nodeid: run.spec for nodeid, run in evals.runs.items()}
+        self._lender = Lender(limits_of(evals.limit, specs), self.tell)
+        self._lender.join(self._plans)
+
+    def _send_start(self, node: Any) -> None:
+        current = str(self.evals.current) if self.evals and self.evals.current else None
+        self.tell(
+            node,
+            "start",
+            runs=self.evals.told() if self.evals else {},
+            runs_ahead=self.runs_ahead,
+            current=current,
+            is_elsewhere=surface.is_elsewhere(node),
+        )
+
+    def share(self, node: Any) -> int:
+        """Return how many rollouts a worker may have in flight; 0 or less for no limit."""
+        return self._lender.share(node) if self._lender else 0
+
+    def tell(self, node: Any, name: str, **data: Any) -> None:
+        """Send a message to a worker."""
+        self._mail.tell(node, name, **data)
+
+    def reported(self, index: int) -> None:
+        """Note that a rollout has reported."""
+        assert self.evals is not None and self.scheduler is not None
+        assert self.scheduler.collection is not None
+        self.evals.reported(index, self.scheduler.collection[index])
+
+    def judge(self, node: Any, nodeid: str) -> None:
+        """Judge the gates of an eval whose rollouts have all reported; tell the worker."""
+        assert self.evals is not None
+        run = self.evals.runs[nodeid]
+        run.finish()
+        for name in self.evals.plans[nodeid].gates:
+            if name not in run.verdicts:  # else it was reported before its worker died
+                told = self.evals.verdict(run, name)
+                self.tell(node, "verdict", gate=f"{nodeid}::{name}", **told)
+
+    def replay(self, node: Any, indices: Sequence[int]) -> None:
+        """Tell a worker what is known of rollouts that another one had finished."""
+        rows = self.evals.dead_workers.replays(indices) if self.evals else {}
+        if rows:
+            self.tell(node, "replay", rows=rows)
+
+    def blamed(self, node: Any, indices: Sequence[int]) -> int | None:
+        """Return which of its rollouts, if any, made a worker die, and note that as its result."""
+        assert self.evals is not None
+        if self.evals.current is None:
+            return None
+        current = self.evals.current / f"current-{node.gateway.id}"
+        return self.evals.dead_workers.blamed(current, indices, surface.exit_code(node))
+
+    def is_stopping(self) -> bool:
+        """Whether the session is to stop; every worker has then been told."""
+        if surface.why_stopping(self._config):
+            self.stop()
+        return self._has_stopped
