@@ -45,6 +45,8 @@ _CONTEXT_LENGTH = re.compile(
     re.IGNORECASE,
 )
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_error"})
+# What a 403 says that is about one prompt, as OpenRouter's moderation does, and not about the key.
+_FLAGGED = re.compile(r"moderation|flagged|content.?(policy|filter)", re.IGNORECASE)
 _NO_CREDIT_WORDS = "credit balance is too low"
 
 
@@ -93,6 +95,8 @@ def _redirect_error(reply: Reply, target: Target) -> ModelError:
 
 
 def _error_of(status: int, said: str, code: str, url: str, words: str, max_tokens: object) -> Error:
+    if status == 403 and _FLAGGED.search(said):
+        return ModelError(f"{url} refuses the prompt ({status}): {words}")
     if status in {401, 403}:
         return RejectedError(f"{url} refuses the key ({status}): {words}")
     if status == 402 or code in _NO_CREDIT or _NO_CREDIT_WORDS in said:

@@ -44,7 +44,9 @@ class Attempt:
         warnings: what the user should know of it, besides what its state says.
         ends_endpoint: its failure is why the endpoint was given up.
         is_stored: its state is that of a stored row: the model was not asked.
-        has_begun: its own code runs, so what becomes of it is decided where that ends.
+        has_begun: its own code runs.
+        is_settled: what becomes of it is decided: it has a result, waits for the rest of its group,
+            or is withheld until it is clear what its failure means.
         is_concluded: its result was made.
         output: what its code prints and logs.
     """
@@ -61,6 +63,7 @@ class Attempt:
     warnings: Sequence[str] = ()
     is_stored: bool = False
     has_begun: bool = False
+    is_settled: bool = False
     is_concluded: bool = False
     ends_endpoint: bool = False
     output: RolloutOutput = field(init=False)
@@ -140,7 +143,7 @@ def jobs_anew(attempts: Sequence[Attempt]) -> list[RolloutJob]:
     if not any(attempt.is_stored and _lacks_stored(attempt.error) for attempt in attempts):
         return []
     for attempt in attempts:
-        attempt.is_concluded = True
+        attempt.is_concluded = attempt.is_settled = True
     return [replace(attempt.job, stored=None) for attempt in attempts]
 
 
@@ -198,7 +201,7 @@ def conclude(attempt: Attempt) -> RolloutResult:
     It raises nothing, whatever user code left in the state: somebody waits for the result.
     """
     attempt.stop = attempt.stop or time.time()
-    attempt.is_concluded = True
+    attempt.is_concluded = attempt.is_settled = True
     try:
         line, result = _last_line(attempt), _result(attempt)
     except Exception as error:

@@ -14,7 +14,7 @@ from .admission import Admission
 from .attempts import ENDINGS, Attempt, conclude, generate, jobs_anew
 from .clients import EndpointClients, MakeClient
 from .groups import GroupBoard
-from .health import EndpointHealth
+from .health import EndpointHealth, SilenceError
 from .loop import LoopHost, LoopThread
 from .notice import Notice
 from .oldest import Oldest, oldest_of
@@ -240,7 +240,7 @@ class Engine:
             # never answered anything, slowness is not known: it may be down.
             seconds = getattr(attempt.job.run.environment, "timeout_seconds", None)
             limit = "the rollout's timeout" if seconds is None else f"the {seconds:g} s of timeout"
-            attempt.error = ModelError(f"no answer within {limit}, nor ever before")
+            attempt.error = SilenceError(f"no answer within {limit}, nor ever before")
         if attempt.error is not None:
             await clean_up([attempt])
             health.failed(attempt)  # reported by _ended, once this one has left the flight
@@ -306,10 +306,10 @@ class Engine:
         failure = None if task.cancelled() else task.exception()
         if self._stopping:
             return
-        # A task that cancels itself counts as cancelled even where it then ran to its end.
-        if task.cancelled() and not attempt.has_begun:
+        if task.cancelled():
             failure = RuntimeError("the rollout was cancelled by other code on the loop")
-        if failure is not None:
+        # A task that cancels itself counts as cancelled even where it then ran to its end.
+        if failure is not None and not attempt.is_settled:
             attempt.error = failure
             health.failed(attempt)
         self._report_failures(health)

@@ -44,6 +44,7 @@ class GroupBoard:
         Returns:
             The generated rollouts of its group, in order, once none is pending, else nothing.
         """
+        attempt.is_settled = True
         group = self._open[_key(attempt.job)]
         group.pending -= 1
         if attempt.error is None:

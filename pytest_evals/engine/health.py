@@ -15,6 +15,10 @@ _FEWEST = 8
 _PROBES = 3
 
 
+class SilenceError(ModelError):
+    """No answer within the time of a whole rollout, from an endpoint that never gave one."""
+
+
 class EndpointHealth:
     """What the rollouts of one endpoint have shown of it.
 
@@ -22,7 +26,8 @@ class EndpointHealth:
     answered and fails a rollout (retries included) becomes doubtful: no further rollout starts,
     those in flight go on, and failures are withheld. One answer clears it; when the last rollout
     in flight has failed too, it is given up. So a server that is down costs one round of requests
-    and shows as one error, and one reset among slow first answers costs nothing.
+    and shows as one error, and one reset among slow first answers costs nothing. A round of fewer
+    than eight requests, of which none was tried again, says too little: the next one is asked for.
 
     One that has answered before is probed instead: when as many rollouts in a row have failed as
     are in flight, it is asked for one at a time. One answer ends that; after three failures it is
@@ -64,13 +69,15 @@ class EndpointHealth:
 
     def failed(self, attempt: Attempt) -> None:
         """Take a failed attempt; `settled` gives it back once it is clear what it means."""
+        attempt.is_settled = True
         self._withheld.append(attempt)
         if self.status == "given up" or not isinstance(attempt.error, ModelError):
             return
         if isinstance(attempt.error, RejectedError):
             self.give_up(attempt.error)
-        elif self.status == "unknown":
+        elif self.status in ("unknown", "doubtful"):
             self.status = "doubtful"
+            self._in_a_row += 1
         elif attempt.error.requests > 1:  # else not its outage: it was not tried again
             self._failed_in_a_row(attempt.error)
 
@@ -91,7 +98,11 @@ class EndpointHealth:
         as their cause. Failures that are not the endpoint's stand for themselves.
         """
         if self.status == "doubtful" and self.in_flight == 0:
-            self.give_up(next(a.error for a in self._withheld if isinstance(a.error, ModelError)))
+            errors = [a.error for a in self._withheld if isinstance(a.error, ModelError)]
+            if self._in_a_row >= _FEWEST or any(map(_says_enough, errors)):
+                self.give_up(errors[0])
+            else:
+                self.status = "unknown"
         if self.status == "doubtful":
             ready = [a for a in self._withheld if not isinstance(a.error, ModelError)]
             self._withheld = [a for a in self._withheld if isinstance(a.error, ModelError)]
@@ -112,3 +123,8 @@ class EndpointHealth:
             attempt.ends_endpoint = True
         else:
             attempt.cause = self.cause
+
+
+def _says_enough(error: ModelError) -> bool:
+    """Whether one failure is enough to take an endpoint that never answered to be down."""
+    return error.requests > 1 or isinstance(error, SilenceError)

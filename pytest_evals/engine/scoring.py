@@ -119,8 +119,12 @@ def _is_finite(reward: Any) -> bool:
 async def clean_up(attempts: Sequence[Attempt]) -> None:
     """Let the rubric release what it holds of rollouts that will not be scored any more.
 
-    Their rewards are known by now: what goes wrong here is only logged.
+    Their rewards are known by now: what goes wrong here is only logged. That goes for a
+    CancelledError too, unless somebody cancelled this task: a handler that ends a task of its own
+    and awaits it raises one.
     """
+    task = asyncio.current_task()
+    asked = 0 if task is None else task.cancelling()
     for attempt in attempts:
         if attempt.state is None:
             continue
@@ -131,10 +135,17 @@ async def clean_up(attempts: Sequence[Attempt]) -> None:
             if cleanup is not None:
                 with Cleaning(), TimeLimit(CLEANUP_SECONDS):
                     await cleanup(attempt.state)
-        except ENDINGS:
-            raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) or _is_asked_to_end(error, task, asked):
+                raise
             run.log.warning(
                 "%s: cleanup of the rubric failed: %s", attempt.job.name, one_line(error),
                 exc_info=error,
             )  # fmt: skip
+
+
+def _is_asked_to_end(error: BaseException, task: asyncio.Task[Any] | None, asked: int) -> bool:
+    """Whether an error is a cancellation of the task itself, `asked` for that often before."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    return task is None or task.cancelling() > asked

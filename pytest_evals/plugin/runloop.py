@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
@@ -17,7 +17,7 @@ from ..errors import one_line
 from . import garbage, itemless, options
 from .ahead import RolloutsAhead
 from .breakpoints import breakpoints_refused
-from .following import Following, shared
+from .following import Following
 from .nodes import EvalItem, GateItem, RolloutItem
 from .phases import leave_uncaptured
 from .runs import Run
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # How long reporting goes on before the rollouts have their turn again.
 TURN_SECONDS = 0.05
+
+_Pending: TypeAlias = dict[Run, dict[EvalItem, None]]
 
 
 class RunLoop:
@@ -47,6 +49,7 @@ class RunLoop:
         self._session = session
         self._signals = StopSignals(wake=lambda: self._rollouts.wake())
         self._is_hurried = False
+        self._upcoming = Following(())
         self._is_sequential = options.is_sequential(session.config)
         if self._is_sequential:
             in_turn = RolloutsInTurn(session, self._signals)
@@ -128,9 +131,10 @@ class RunLoop:
             yield
 
     def _run_evals(self, session: pytest.Session, items: list[EvalItem]) -> None:
-        pending: dict[Run, dict[EvalItem, None]] = {}
+        pending: _Pending = {}
         for item in items:
             pending.setdefault(item.run, {})[item] = None
+        self._upcoming = _upcoming(pending)
         for run in list(pending):
             if not run.rollouts:
                 self._run_gates(session, run, pending)
@@ -145,28 +149,26 @@ class RunLoop:
                     in_time = time.monotonic() < until
                     ended = self._rollouts.next_waiting() if in_time else None
 
-    def _report(
-        self,
-        session: pytest.Session,
-        item: RolloutItem,
-        pending: dict[Run, dict[EvalItem, None]],
-    ) -> None:
+    def _report(self, session: pytest.Session, item: RolloutItem, pending: _Pending) -> None:
         run = item.run
         del pending[run][item]
-        _run_protocol(item, _following(item, pending))
+        _run_protocol(item, self._next_after(item, pending))
         run.reported += 1  # not before: whoever quits the debugger in it leaves it without a report
         _heed(session)
         if run.is_done:
             self._run_gates(session, run, pending)
 
-    def _run_gates(
-        self, session: pytest.Session, run: Run, pending: dict[Run, dict[EvalItem, None]]
-    ) -> None:
+    def _run_gates(self, session: pytest.Session, run: Run, pending: _Pending) -> None:
         run.finish()
         for gate in run.gates:
             del pending[run][gate]
-            _run(session, gate, _following(gate, pending))
+            _run(session, gate, self._next_after(gate, pending))
         del pending[run]
+        self._upcoming = _upcoming(pending)
+
+    def _next_after(self, item: EvalItem, pending: _Pending) -> pytest.Item | None:
+        """Return what to name to pytest as the next item, although the next one is not known."""
+        return self._upcoming.after(item) if any(pending.values()) else None
 
     def start(self, items: list[RolloutItem]) -> None:
         """Start the engine, the servers it needs and the rollouts of `items`."""
@@ -270,14 +272,9 @@ def _heed(session: pytest.Session) -> None:
         raise session.Interrupted(session.shouldstop)
 
 
-def _following(item: EvalItem, pending: dict[Run, dict[EvalItem, None]]) -> EvalItem | None:
-    """Return the item to give to pytest as the next one, although the next one is not known.
-
-    pytest tears down every collector that the next item is not in. Naming the pending item that
-    shares the fewest of them leaves only collectors standing that any pending item is in.
-    """
-    others = [next(reversed(items)) for items in pending.values() if items]
-    if not others:
-        return None
-    chain = item.listchain()
-    return min(others, key=lambda other: shared(chain, other))
+def _upcoming(pending: _Pending) -> Following:
+    """Return what names the next items while these evals are pending."""
+    # Two of each eval do; of the last ones, since those that have run are taken out at the front.
+    return Following(
+        item for items in pending.values() for item in itertools.islice(reversed(items), 2)
+    )

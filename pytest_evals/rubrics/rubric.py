@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any
@@ -237,12 +238,16 @@ class Rubric:
 
 
 async def run_all(what: str, calls: Iterable[Awaitable[Any]]) -> None:
-    """Await each of the calls in turn, then raise what they raised as one `ExceptionGroup`."""
-    raised = []
+    """Await each of the calls in turn, then raise what they raised as one `ExceptionGroup`.
+
+    A BaseExceptionGroup where one of them was cancelled: the next one still has to let go of what
+    it holds.
+    """
+    raised: list[BaseException] = []
     for call in calls:
         try:
             await call
-        except Exception as error:  # the next one still has to let go of what it holds
+        except (Exception, asyncio.CancelledError) as error:
             raised.append(error)
     if raised:
-        raise ExceptionGroup(what, raised)
+        raise BaseExceptionGroup(what, raised)

@@ -191,7 +191,7 @@ async def _run_each(what: str, calls: Iterable[Awaitable[None]]) -> None:
     """Do what `run_all` does; what a single rubric raised is raised as it is."""
     try:
         await run_all(what, calls)
-    except ExceptionGroup as failures:
+    except BaseExceptionGroup as failures:
         if len(failures.exceptions) == 1:
             raise failures.exceptions[0] from None
         raise

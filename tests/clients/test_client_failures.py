@@ -47,6 +47,7 @@ def said(message: str, code: str | None = None) -> dict[str, Any]:
         (401, said("Incorrect API key provided"), RejectedError),
         (402, said("pay"), RejectedError),
         (403, said("forbidden"), RejectedError),
+        (403, said("requires moderation and your input was flagged"), ModelError),
         (404, said("The model `x` does not exist"), RejectedError),
         (405, "", ModelError),
         (422, said("bad"), ModelError),

@@ -434,3 +434,78 @@ class TestCleanupOfWhatIsCancelled:
         assert engine.cancel(lambda jobs: environment.released.set()) == []
         assert environment.ended == ["delete_sandbox", "delete_files"]
         assert engine.in_flight == 0
+
+
+class _EndsItsHelper(Rubric):
+    """Cancels a task of its own in the cleanup, and awaits it."""
+
+    async def cleanup(self, state: State) -> None:
+        helper = asyncio.create_task(asyncio.Event().wait())
+        await asyncio.sleep(0)
+        helper.cancel()
+        await helper
+
+
+class _EndsItself(Rubric):
+    """Cancels the task that it runs in."""
+
+    async def cleanup(self, state: State) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.Event().wait()
+
+
+class _Failing(SingleTurnEnv):
+    """Leaves an error in the second rollout."""
+
+    async def rollout(self, *args: Any, **kwargs: Any) -> State:
+        state = await super().rollout(*args, **kwargs)
+        if state["example_id"] == 1:
+            state["error"] = InfraError("no box")
+        return state
+
+
+def test_a_cancelled_helper_of_a_cleanup_cancels_no_rollout(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment = _Failing(dataset=questions(3), rubric=_EndsItsHelper(funcs=[always_one]))
+    run = bench.run(environment, bench.endpoint(lambda: FakeClient(agreeable)))
+    results = bench.measure(run, limit=2)
+    assert [results[number, 0].outcome for number in range(3)] == ["scored", "unmeasured", "scored"]
+    assert str(results[1, 0].error) == "no box"
+    assert caplog.text.count("cleanup of the rubric failed") == 3
+
+
+def test_a_cleanup_that_ends_its_own_task_leaves_a_result(bench: Bench) -> None:
+    environment = _Failing(dataset=questions(3), rubric=_EndsItself(funcs=[always_one]))
+    run = bench.run(environment, bench.endpoint(lambda: FakeClient(agreeable)))
+    results = bench.measure(run, limit=2)
+    assert {result.outcome for result in results.values()} == {"broken"}
+    assert "cancelled" in str(results[1, 0].error)
+
+
+class _TwoHandlers(Rubric):
+    """Has a handler that is cancelled, and one after it."""
+
+    released = 0
+
+    @cleanup
+    async def a_first(self, state: State) -> None:
+        helper = asyncio.create_task(asyncio.Event().wait())
+        await asyncio.sleep(0)
+        helper.cancel()
+        await helper
+
+    @cleanup
+    async def b_second(self, state: State) -> None:
+        self.released += 1
+
+
+def test_a_cancelled_handler_keeps_the_next_one_from_nothing(bench: Bench) -> None:
+    rubric = _TwoHandlers(funcs=[always_one])
+    environment = SingleTurnEnv(dataset=questions(2), rubric=rubric)
+    run = bench.run(environment, bench.endpoint(lambda: FakeClient(agreeable)))
+    results = bench.measure(run, limit=2)
+    assert {result.outcome for result in results.values()} == {"scored"}
+    assert rubric.released == 2

@@ -66,7 +66,9 @@ def test_failures_are_on_disk_before_they_are_delivered(bench: Bench) -> None:
         seen.append((row["state"], row["error"]["message"], row["error"].get("refers_to")))
 
     def reply(text: str) -> str:
-        raise ModelError("no route to host")
+        error = ModelError("no route to host")
+        error.requests = 4
+        raise error
 
     bench.on_delivery = note
     run = bench.run(single_turn(3), bench.endpoint(lambda: FakeClient(reply)), "gsm8k")

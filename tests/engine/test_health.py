@@ -37,6 +37,13 @@ def failing(error: Exception) -> Callable[[str], str]:
     return reply
 
 
+def lasting(text: str = "connection refused") -> ModelError:
+    """Return what is raised after several requests."""
+    error = ModelError(text)
+    error.requests = 8
+    return error
+
+
 def causes_of(results: list[RolloutResult]) -> list[str | None]:
     return [result.cause for result in results]
 
@@ -114,7 +121,7 @@ class TestRejection:
 
 class TestServerThatIsDown:
     def test_costs_one_round_of_requests(self, bench: Bench) -> None:
-        client = FakeClient(failing(ModelError("cannot connect")))
+        client = FakeClient(failing(lasting("cannot connect")))
         run = bench.run(single_turn(10), bench.endpoint(lambda: client), "gsm8k")
         bench.start(limit=4).submit(jobs_of(run))
         results = bench.take_all(10)
@@ -134,7 +141,7 @@ class TestServerThatIsDown:
         bench.settle()
         assert bench.results.empty()
         assert client.requests.empty()  # two slots are free, and nothing starts
-        requests["q2"].fail(ModelError("refused"))
+        requests["q2"].fail(lasting("refused"))
         results = bench.take_all(5)
 
         assert [result.key for result in results][:3] == [(1, 0), (0, 0), (2, 0)]
@@ -270,6 +277,43 @@ class TestDoubt:
         assert causes_of(list(results.values())) == [None] * 3
 
 
+class TestTooLittleToSay:
+    """A few failures that were not tried again give no endpoint up."""
+
+    def test_one_at_a_time_the_next_is_asked_for(self, bench: Bench) -> None:
+        def reply(text: str) -> str:
+            if text == "q0":
+                raise ModelError("reset")
+            return "fine"
+
+        client = FakeClient(reply)
+        run = bench.run(single_turn(10), bench.endpoint(lambda: client), "gsm8k")
+        results = bench.measure(run, limit=1)
+        assert len(client.asked) == 10
+        outcomes = [result.outcome for result in results.values()]
+        assert (outcomes.count("scored"), outcomes.count("unmeasured")) == (9, 1)
+
+    @pytest.mark.parametrize("limit", [1, 3])
+    def test_eight_of_them_are_enough(self, bench: Bench, limit: int) -> None:
+        client = FakeClient(failing(ModelError("reset")))
+        run = bench.run(single_turn(30), bench.endpoint(lambda: client), "gsm8k")
+        results = bench.measure(run, limit=limit)
+        assert 8 <= len(client.asked) < 8 + limit
+        assert sum(result.ends_endpoint for result in results.values()) == 1
+        assert {result.outcome for result in results.values()} == {"unmeasured"}
+
+    def test_an_answer_begins_the_count_anew(self, bench: Bench) -> None:
+        def reply(text: str) -> str:
+            if text == "q7":
+                return "fine"
+            raise ModelError("400: this prompt is not allowed")
+
+        client = FakeClient(reply)
+        run = bench.run(single_turn(30), bench.endpoint(lambda: client), "gsm8k")
+        bench.measure(run, limit=1)
+        assert len(client.asked) == 30
+
+
 class TestSilence:
     """A rollout that its environment's own limit ended before the model answered."""
 
@@ -367,7 +411,7 @@ class TestTwoEndpoints:
         for _ in range(2):  # in the slot that a2 may not have
             up.take().answer()
         assert {result.run for result in bench.take_all(2)} == {second}
-        requests["a1"].fail(ModelError("reset"))
+        requests["a1"].fail(lasting("reset"))
 
         assert {result.run for result in bench.take_all(3)} == {first}
 
@@ -417,7 +461,7 @@ class TestUnit:
         health = EndpointHealth()
         health.in_flight = 1
         first = self.fail(health, run, ModelError("reset"), 0)
-        second = self.fail(health, run, ModelError("timed out"), 1)
+        second = self.fail(health, run, lasting("timed out"), 1)
         health.in_flight = 0
 
         assert health.settled() == [first, second]
@@ -478,12 +522,6 @@ class TestUnit:
         attempt = self.fail(health, run, ModelError("reset"), 0)
 
         assert (health.status, health.settled()) == ("answering", [attempt])
-
-
-def lasting(text: str = "connection refused") -> ModelError:
-    error = ModelError(text)
-    error.requests = 8
-    return error
 
 
 class TestAfterAnAnswer:

@@ -65,6 +65,7 @@ class Flight:
         self._todo: dict[Run, deque[EvalFunction]] = {}
         self._order: dict[EvalFunction, int] = {}
         self._live: dict[EvalFunction, dict[str, Any]] = {}  # with their wide parameters
+        self._flying: Counter[Run] = Counter()
         self._grounded: deque[EvalFunction] = deque()  # set up to no avail
         self._due: deque[GateItem] = deque()
         self._latest: EvalFunction | None = None  # its collectors are those that are set up
@@ -118,12 +119,11 @@ class Flight:
         limits = self._limits()
         if limits.total is not None and len(self._live) >= max(1, limits.total):
             return None
-        flying = Counter(item.run for item in self._live)
         heads = [
             items[0]
             for run, items in self._todo.items()
             if (own := limits.evals.get(run.nodeid, run.spec.max_concurrent)) is None
-            or flying[run] < max(1, own)
+            or self._flying[run] < max(1, own)
         ]
         # In pytest's order, which keeps users of one wide parameter together.
         first = min(heads, key=self._order.__getitem__, default=None)
@@ -133,9 +133,10 @@ class Flight:
 
     def _fits(self, item: EvalFunction) -> bool:
         wide = wide_parameters(item)
-        for others in self._live.values():
-            if any(others.get(name, value) is not value for name, value in wide.items()):
-                return False
+        if wide:  # most have none, and thousands may be in flight
+            for others in self._live.values():
+                if any(others.get(name, value) is not value for name, value in wide.items()):
+                    return False
         return self._ahead.can_leave_for(item)
 
     def launch(self) -> bool:
@@ -152,6 +153,7 @@ class Flight:
             del self._todo[item.run]
         self.waiting = {run.nodeid: len(items) for run, items in self._todo.items()}
         self._live[item] = wide_parameters(item)
+        self._flying[item.run] += 1
         self._latest = item
         item.is_ahead = True
         self._signals.stand_back()  # a fixture may take its time
@@ -175,6 +177,7 @@ class Flight:
     def land(self, item: EvalFunction) -> None:
         """Run pytest's protocol of an item whose rollout has ended, then gates that wait for it."""
         del self._live[item]
+        self._flying[item.run] -= 1
         assert item.place is not None
         self._ahead.give_back(item, item.place)
         due = self._turns.due_after(item)
@@ -235,6 +238,7 @@ class Flight:
             engine.cancel()
         for item in list(self._live):
             del self._live[item]
+            self._flying[item.run] -= 1
             place, item.place = item.place, None
             if place is None:
                 continue

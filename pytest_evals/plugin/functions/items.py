@@ -186,7 +186,8 @@ class EvalFunction(RolloutItem, pytest.Function):
         """Let go of what a session with thousands of rollouts cannot hold."""
         super().teardown()
         self._variables = []
-        self.error = None
+        self.context = contextvars.Context()
+        self.error = self.failure = None
         self.is_ahead = self.was_asked = False
 
     def complete_report(self, report: pytest.TestReport) -> None:
