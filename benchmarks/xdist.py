@@ -1,6 +1,6 @@
 """What workers of xdist are worth: one process, -n 1, -n 2 and -n 4, with light and heavy scoring.
 
-    python benchmarks/xdist.py
+    python -m benchmarks.xdist
 
 Heavy scoring is 20 ms of pure Python for each rollout, the same work in every mode. The wall time
 runs from the first request to the report of the last rollout: starting pytest and its workers is
@@ -10,7 +10,6 @@ left out, and shown for itself. The demo server runs in a process of its own.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.metadata
 import json
 import os
@@ -21,18 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from benchmarks.harness import EVALS, PYTEST, ROOT, demo_server, results_of, run_process
+
 IN_PROCESS = 0
 MODES = (IN_PROCESS, 1, 2, 4)
 HEAVY_SECONDS = 0.020
-
-# Variables that the measured processes do not inherit: options of pytest, and what makes Python
-# compile every module anew or write each character of output by itself.
-SKEWING = ("PYTEST_", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 
 EVAL_FILE = """\
 max_concurrent = {concurrency}
@@ -101,7 +96,7 @@ class Measurement:
 def loops_for(seconds: float) -> int:
     """Return how many loops take so long on this machine."""
     command = [sys.executable, "-m", "benchmarks.cpu_env", str(seconds)]
-    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
@@ -113,63 +108,31 @@ def measure(workers: int, scoring: Scoring, concurrency: int, latency: float) ->
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as name, demo_server(latency) as url:
         folder = Path(name)
-        shutil.copy(HERE / "cpu_env.py", folder)
+        shutil.copy(ROOT / "benchmarks" / "cpu_env.py", folder)
         (folder / "report_clock.py").write_text(REPORT_CLOCK)
-        (folder / "bench.evals.toml").write_text(
+        (folder / EVALS).write_text(
             EVAL_FILE.format(
                 concurrency=concurrency, rollouts=scoring.rollouts, loops=scoring.loops, url=url
             )
         )
-        command = [sys.executable, "-m", "pytest", "-q", "bench.evals.toml"]
-        command += ["-p", "no:cacheprovider", "-p", "report_clock"]
+        command = [*PYTEST, "-q", "-p", "report_clock"]
         if workers != IN_PROCESS:
             command += ["-n", str(workers)]
         begun = time.time()
-        cpu = run_process(command, folder)
+        cpu = run_process(command, folder).cpu
         rows = read_rows(folder, scoring.rollouts)
         first: float = min(row["timing"]["generation"]["start"] for row in rows)
         last = float((folder / "last_report").read_text())
     return Measurement(wall=last - first, startup=first - begun, cpu=cpu)
 
 
-def run_process(command: list[str], folder: Path) -> float:
-    """Run a command to its end; return the CPU seconds of it and its children."""
-    environment = {name: v for name, v in os.environ.items() if not name.startswith(SKEWING)}
-    environment["BENCH_KEY"] = "none"
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            sys.exit(f"{output.read()[-4000:]}\n{' '.join(command)}: {process.returncode}")
-    return usage.ru_utime + usage.ru_stime
-
-
 def read_rows(folder: Path, expected: int) -> list[dict[str, dict[str, dict[str, float]]]]:
     """Return the rows of the one run in the folder."""
-    (path,) = folder.glob("outputs/evals/*/*/results.jsonl")
+    path = results_of(folder)
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     if len(rows) != expected:
         sys.exit(f"{path}: {len(rows)} rows, expected {expected}")
     return rows
-
-
-@contextlib.contextmanager
-def demo_server(latency: float) -> Iterator[str]:
-    """Run the demo server and yield the base URL that it prints."""
-    command = [sys.executable, "-m", "pytest_evals.demo", "--port", "0", "--latency", str(latency)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            url = server.stdout.readline().strip() if server.stdout else ""
-            if not url.startswith("http://"):
-                sys.exit(f"the demo server did not print its URL but {url!r}")
-            yield url
-        finally:
-            server.terminate()
 
 
 def measure_all(
