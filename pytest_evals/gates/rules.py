@@ -92,5 +92,6 @@ def _as_many_as(found: Estimate, p: float, width: float) -> int:
     error = (found.standard_error or 0.0) / width
     if not error or not 0 < p < 1:
         return found.n_examples
-    n = round(p * (1 - p) / (error * error))
-    return min(max(n, 1), found.n_rollouts)
+    # In whole suites: how often a share is missed depends on what its limit times n rounds to.
+    suites = round(p * (1 - p) / (error * error) / found.n_examples)
+    return found.n_examples * min(max(suites, 1), found.n_rollouts // found.n_examples)

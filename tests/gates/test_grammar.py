@@ -129,7 +129,7 @@ def test_names_are_unique_and_the_default_comes_last() -> None:
     ]
     assert [gate.default for gate in gates] == [False, False, False, False, True]
     assert gates[-1] == Gate(
-        "gate-error_rate", "error_rate", "<=", 0.0, "point", gates[-1].text, True
+        "gate-error_rate", "error_rate", "<=", 0.0, "point", text=gates[-1].text, default=True
     )
 
 
