@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..gates.grammar import Gate, impossible, parse_gates
+from ..gates.grammar import Gate, Written, impossible, parse_gates
 from .blocks import Block
 from .document import Mistake
 
@@ -19,14 +19,14 @@ class AskedGate:
     """A gate as written.
 
     Attributes:
-        text: the condition.
+        written: the gate, in its short form or its long one.
         origin: where it comes from: `bench.toml:4`, `--evals-gate`.
         prefix: what a message about it begins with.
         line: where it stands, if that is in a file.
         path: the file, if it is not the one that is read.
     """
 
-    text: str
+    written: Written
     origin: str
     prefix: str
     line: int | None = None
@@ -37,10 +37,10 @@ def gates_of_file(block: Block, top_level: Block) -> list[AskedGate]:
     """Return the gates that the file asks of a block's eval: its own, else those at top level."""
     source = block if "gates" in block.table else top_level
     asked = []
-    for index, text in enumerate(source.table.get("gates", ())):
+    for index, written in enumerate(source.table.get("gates", ())):
         line = source.line("gates", index)
         origin = f"{source.document.path.name}:{line}"
-        asked.append(AskedGate(text, origin, f"gates[{index}]: ", line))
+        asked.append(AskedGate(written, origin, f"gates[{index}]: ", line))
     return asked
 
 
@@ -52,7 +52,7 @@ def gates_of_eval(
     mistakes: list[Mistake],
 ) -> tuple[Gate, ...]:
     """Return the gates of an eval, the default one last; note those that could never pass."""
-    gates = parse_gates([gate.text for gate in asked])
+    gates = parse_gates([gate.written for gate in asked])
     for gate, origin in zip(gates, asked, strict=False):  # the default one has no origin
         why = impossible(
             gate,

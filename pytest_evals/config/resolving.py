@@ -83,7 +83,7 @@ class Sources:
         sources = cls(command_line, ini, environment_defaults, assignments)
         for asked in sources.gates():
             try:
-                parse_gates([asked.text])
+                parse_gates([asked.written])
             except GateSyntaxError as error:
                 raise SetupError(f"{asked.prefix}{error}") from None
         return sources

@@ -60,7 +60,7 @@ def eval_as_toml(spec: EvalSpec) -> list[str]:
             lines += _assignment(key, shown, spec.origins.get(key, ""))
     lines.append("gates = [")
     for number, gate in enumerate(spec.gates):
-        lines.append("  " + _line(f"{value_as_toml(gate.text)},", _gate_origin(spec, number)))
+        lines.append("  " + _line(f"{value_as_toml(gate.written)},", _gate_origin(spec, number)))
     return [*lines, "]"]
 
 

@@ -10,7 +10,6 @@ from ..gates.grammar import GateSyntaxError, parse_gates
 from ..nearest import did_you_mean
 from .asked_gates import AskedGate
 from .document import Document, Mistake, raise_mistakes, read_document
-from .values import shown
 
 _ENDING = ".gates.toml"
 
@@ -82,17 +81,13 @@ def _gates(document: Document, key: str, mistakes: list[Mistake]) -> list[AskedG
         mistakes.append(Mistake(document.line(key), message))
         return []
     asked = []
-    for index, text in enumerate(value):
+    for index, written in enumerate(value):
         line = document.line(key, index)
-        if not isinstance(text, str):
-            message = f"{key}[{index}] must be a string, not {shown(text)}"
-            mistakes.append(Mistake(line, message))
-            continue
         try:
-            parse_gates([text])
+            parse_gates([written])
         except GateSyntaxError as error:
             mistakes.append(Mistake(line, f"{key}[{index}]: {error}"))
             continue
         origin = f"{document.path.name}:{line}"
-        asked.append(AskedGate(text, origin, f"{key}[{index}]: ", line, document.path))
+        asked.append(AskedGate(written, origin, f"{key}[{index}]: ", line, document.path))
     return asked

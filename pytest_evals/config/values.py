@@ -62,10 +62,10 @@ def check_marker(name: str) -> str:
     return name
 
 
-def check_gate(text: str) -> str:
-    """Return `text`, or raise ValueError when it is no gate."""
-    parse_gates([text])
-    return text
+def check_gate(written: Any) -> Any:
+    """Return `written`, or raise ValueError when it is no gate."""
+    parse_gates([written])
+    return written
 
 
 def check_sampling_args(table: dict[str, Any]) -> dict[str, Any]:

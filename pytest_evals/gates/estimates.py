@@ -14,8 +14,11 @@ from ..stats.estimators import (
     percentile,
     standard_error,
 )
+from ..stats.intervals import Interval
 from ..stats.measurements import Column, Measurements
+from .bounds import bounds_of, bounds_of_chances
 from .metrics import Metric
+from .tables import DEFAULT_CONFIDENCE
 
 Groups = list[list[float | None]]
 
@@ -34,6 +37,9 @@ class Estimate:
         standard_error: over examples; None for one example, a percentile or an error rate.
         low, high: the smallest and the largest the value can be, whatever the rollouts without a
             value would have given; both equal `value` when there are none.
+        low_bounds, high_bounds: one-sided bounds of what the value estimates, with the rollouts
+            without a value at the minimum, and at the maximum.
+        has_range: whether the values are known to lie in a range, which the bounds rest on.
         n_examples, n_rollouts: how many are behind the value.
     """
 
@@ -41,6 +47,9 @@ class Estimate:
     standard_error: float | None
     low: float
     high: float
+    low_bounds: Interval
+    high_bounds: Interval
+    has_range: bool
     n_examples: int
     n_rollouts: int
 
@@ -65,56 +74,68 @@ def column_of(metric: Metric, measurements: Measurements) -> Column:
     return measurements.scored_only(column)
 
 
-def estimate(metric: Metric, column: Column, measurements: Measurements) -> Estimate:
+def estimate(
+    metric: Metric,
+    column: Column,
+    measurements: Measurements,
+    *,
+    declared: tuple[float, float] | None = None,
+    confidence: float = DEFAULT_CONFIDENCE,
+) -> Estimate:
     """Estimate a metric from its column, which holds at least one value and only finite ones.
 
     Not for `error_rate`, which is counted and not estimated.
+
+    Args:
+        declared: the range of the values, where the user has declared one; they lie in it.
+        confidence: of each bound.
     """
     groups = measurements.by_example(column)
     if metric.kind == "pass@":
-        return _estimate_pass(pass_at_k, int(metric.parameter), groups, measurements)
+        return _estimate_pass(pass_at_k, metric, groups, measurements, confidence)
     if metric.kind == "pass^":
-        return _estimate_pass(pass_hat_k, int(metric.parameter), groups, measurements)
-    low, high = _range(metric, column)
-    if metric.kind == "percentile":
-        return _estimate_percentile(metric.parameter, groups, low, high)
+        return _estimate_pass(pass_hat_k, metric, groups, measurements, confidence)
+    low, high = declared or _range(metric, column)
+    span = declared or _known_range(metric, column)
+    filled_low, filled_high = _filled(groups, low), _filled(groups, high)
     means = example_means(groups)
-    value = mean(means)
-    return Estimate(
-        value=value,
-        standard_error=standard_error(means),
-        low=_number(mean(example_means(_filled(groups, low)))),
-        high=_number(mean(example_means(_filled(groups, high)))),
-        n_examples=len(means),
-        n_rollouts=_values(groups),
-    )
 
+    def bounds(groups: Sequence[Sequence[float | None]]) -> Interval:
+        return bounds_of(metric, groups, span=span, confidence=confidence)
 
-def _estimate_percentile(p: float, groups: Groups, low: float, high: float) -> Estimate:
     def at(groups: Sequence[Sequence[float | None]]) -> float | None:
-        return percentile([value for group in groups for value in group if value is not None], p)
+        if metric.kind != "percentile":
+            return mean(example_means(groups))
+        values = [value for group in groups for value in group if value is not None]
+        return percentile(values, metric.parameter)
 
     return Estimate(
         value=at(groups),
-        standard_error=None,
-        low=_number(at(_filled(groups, low))),
-        high=_number(at(_filled(groups, high))),
-        n_examples=len(example_means(groups)),
+        standard_error=None if metric.kind == "percentile" else standard_error(means),
+        low=_number(at(filled_low)),
+        high=_number(at(filled_high)),
+        low_bounds=bounds(filled_low),
+        high_bounds=bounds(filled_high),
+        has_range=span is not None,
+        n_examples=len(means),
         n_rollouts=_values(groups),
     )
 
 
 def _estimate_pass(
     estimator: Callable[[int, int, int], float | None],
-    k: int,
+    metric: Metric,
     groups: Groups,
     measurements: Measurements,
+    confidence: float,
 ) -> Estimate:
     """Estimate pass@k or pass^k; the bounds take the rollouts without a reward as wrong or right.
 
     Both grow with the number of correct rollouts, so these two are the extremes.
     """
+    k = int(metric.parameter)
     counts = measurements.correct_counts()
+    attempts = sum(len(group) // k for group in groups)
     value: list[float] = []
     low: list[float] = []
     high: list[float] = []
@@ -132,6 +153,9 @@ def _estimate_pass(
         standard_error=standard_error(value),
         low=_number(mean(low)),
         high=_number(mean(high)),
+        low_bounds=bounds_of_chances(low, attempts, confidence=confidence),
+        high_bounds=bounds_of_chances(high, attempts, confidence=confidence),
+        has_range=True,
         n_examples=len(value),
         n_rollouts=sum(n for n, _ in counts if n >= k),
     )
@@ -151,6 +175,18 @@ def _range(metric: Metric, column: Sequence[float | None]) -> tuple[float, float
     if metric.name == "reward" or (low >= 0 and high <= 1):
         return min(low, 0.0), max(high, 1.0)
     return low, high
+
+
+def _known_range(metric: Metric, column: Sequence[float | None]) -> tuple[float, float] | None:
+    """Return the range that values of a metric are taken to have where none is declared.
+
+    0 to 1 for a share, and for rewards and rubric metrics as long as all of them lie there; nothing
+    is known of tokens, turns and seconds, or of rewards that lie elsewhere.
+    """
+    if metric.kind == "percentile" or metric.name in _MEASURED_IN_UNITS:
+        return None
+    seen = [value for value in column if value is not None]
+    return (0.0, 1.0) if min(seen) >= 0 and max(seen) <= 1 else None
 
 
 def _filled(groups: Groups, value: float) -> list[list[float]]:

@@ -21,6 +21,8 @@ def compare(value: float, limit: float) -> int:
     Equal means within 8 units in the last place of the larger of the two, or of 1.0 when both are
     smaller: a mean of 0.7 that was computed as 0.6999999999999999 meets a limit of 0.7.
     """
+    if math.isinf(value):  # of which a unit in the last place is infinite, too
+        return -1 if value < 0 else 1
     if abs(value - limit) <= TOLERANCE_ULPS * math.ulp(max(abs(value), abs(limit), 1.0)):
         return 0
     return -1 if value < limit else 1

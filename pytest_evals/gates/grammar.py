@@ -1,17 +1,20 @@
-"""The grammar of gates: `"reward >= 0.8"` -> Gate."""
+"""The grammar of gates: `"reward >= 0.8"`, or a table that says more -> Gate."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
 
+from ..stats.power import needed_for_proof
 from .metrics import EXAMPLES, nearest, read_metric
+from .tables import DEFAULT_CONFIDENCE, OnInconclusive, Rule, Tier, read_table
 
 Comparison: TypeAlias = Literal[">=", "<=", ">", "<"]
-Rule: TypeAlias = Literal["point"]
+# A gate as the user wrote it: its short form or its long one.
+Written: TypeAlias = str | Mapping[str, Any]
 
 FORM = "a gate is written '<metric> <comparison> <number>', for example 'reward >= 0.8'"
 
@@ -41,8 +44,14 @@ class Gate:
             `input_tokens`, `output_tokens`, `turns` (means per scored rollout). A built-in name
             goes before a rubric metric of the same name.
         comparison, limit: what the metric is held against.
-        rule: what the numbers must show.
-        text: the condition as the user wrote it.
+        rule: what the numbers must show: the estimate clears the limit (`point`); the interval
+            does not lie beyond it (`evidence`); the interval lies within it (`proof`).
+        confidence: of each bound of the interval.
+        range: the smallest and largest reward there can be; None where none is declared.
+        on_inconclusive: what it means that the data cannot say, for another reason than noise.
+        tier: whether the gate decides the exit code, or is only shown.
+        text: the condition, as the user wrote it where that is one line.
+        written: all of it, in the form the user chose.
         default: added because the eval had none on this metric.
     """
 
@@ -51,18 +60,26 @@ class Gate:
     comparison: Comparison
     limit: float
     rule: Rule = "point"
+    confidence: float = DEFAULT_CONFIDENCE
+    range: tuple[float, float] | None = None
+    on_inconclusive: OnInconclusive = "fail"
+    tier: Tier = "blocking"
     text: str = ""
+    written: Written = field(default="", compare=False)
     default: bool = False
 
 
-def parse_gate(text: str) -> Gate:
-    """Read one gate.
+def parse_gate(written: Written) -> Gate:
+    """Read one gate, in its short form or its long one.
 
     Raises:
-        GateSyntaxError: `text` is not a gate.
+        GateSyntaxError: `written` is not a gate.
     """
-    if not isinstance(text, str):
-        raise GateSyntaxError(f"{text!r} is not a string; {FORM}")
+    if isinstance(written, Mapping):
+        return _parse_table(written)
+    if not isinstance(written, str):
+        raise GateSyntaxError(f"{written!r} is not a string or a table; {FORM}")
+    text = written
     parts = _PARTS.fullmatch(text.strip())
     if parts is None:
         raise GateSyntaxError(f"{text!r} has no comparison; {FORM}")
@@ -80,10 +97,37 @@ def parse_gate(text: str) -> Gate:
     except ValueError as error:
         raise GateSyntaxError(f"{text!r}: {error}") from None
     limit = _read_limit(text, right)
-    return Gate(_item_name(metric.name), metric.name, comparison, limit, text=text.strip())
+    return Gate(
+        _item_name(metric.name),
+        metric.name,
+        comparison,
+        limit,
+        text=text.strip(),
+        written=text.strip(),
+    )
 
 
-def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
+def _parse_table(table: Mapping[str, Any]) -> Gate:
+    try:
+        read = read_table(table)
+    except ValueError as error:
+        raise GateSyntaxError(str(error)) from None
+    return Gate(
+        _item_name(read.metric.name),
+        read.metric.name,
+        read.comparison,
+        read.limit,
+        rule=read.rule,
+        confidence=read.confidence,
+        range=read.range,
+        on_inconclusive=read.on_inconclusive,
+        tier=read.tier,
+        text=f"{read.metric.name} {read.comparison} {read.limit:.15g}",
+        written=dict(table),
+    )
+
+
+def parse_gates(texts: Sequence[Written]) -> tuple[Gate, ...]:
     """Read an eval's gates, give each a name of its own, and add the default one.
 
     The default, `error_rate <= 0`, comes last and only where no gate is on `error_rate`.
@@ -92,9 +136,9 @@ def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
         GateSyntaxError: one of `texts` is not a gate, or `texts` is not a list.
     """
     if isinstance(texts, str):
-        raise GateSyntaxError(f"gates is a list of strings: write [{texts!r}]")
+        raise GateSyntaxError(f"gates is a list: write [{texts!r}]")
     if not isinstance(texts, Sequence):
-        raise GateSyntaxError(f"gates is a list of strings, not {texts!r}")
+        raise GateSyntaxError(f"gates is a list, not {texts!r}")
     gates = [parse_gate(text) for text in texts]
     if all(gate.metric != "error_rate" for gate in gates):
         gates.append(replace(parse_gate("error_rate <= 0"), default=True))
@@ -132,6 +176,8 @@ def impossible(gate: Gate, *, num_examples: int, rollouts_per_example: int) -> s
         rollouts_per_example: attempts at each.
     """
     metric = read_metric(gate.metric)
+    if why := _unprovable(gate, num_examples):
+        return why
     if metric.kind in ("pass@", "pass^"):
         if metric.parameter > rollouts_per_example:
             return (
@@ -149,6 +195,30 @@ def impossible(gate: Gate, *, num_examples: int, rollouts_per_example: int) -> s
     if gate.metric in _COUNTS or metric.kind == "percentile":
         return _out_of_reach(gate, math.inf)
     return None
+
+
+def _unprovable(gate: Gate, num_examples: int) -> str | None:
+    """Say that even the best results of so many examples would prove too little, if so."""
+    metric = read_metric(gate.metric)
+    if gate.rule != "proof" or metric.name in _COUNTS:
+        return None
+    low, high = gate.range or (0.0, 1.0)
+    share = (gate.limit - low) / (high - low)
+    is_lower = gate.comparison in (">=", ">")
+    if metric.kind == "percentile":
+        share, is_lower = metric.parameter / 100, not is_lower
+    if not 0 <= share <= 1:
+        return None  # of a reward that has another range, which nobody has declared
+    share = share if is_lower else 1 - share
+    if share == 1:
+        return f"{gate.text!r} cannot be proved: no number of examples shows that none differs"
+    needed = needed_for_proof(share, confidence=gate.confidence)
+    if num_examples >= needed:
+        return None
+    return (
+        f"{gate.text!r} cannot be proved with {num_examples} examples, whatever the model does:"
+        f" it takes at least {needed}"
+    )
 
 
 def _out_of_reach(gate: Gate, most: float) -> str | None:

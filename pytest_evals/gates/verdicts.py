@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from ..stats.measurements import Measurements
+from ..stats.power import detectable_drop
 from .estimates import Estimate, column_of, estimate
 from .figures import NEGATED, clears, limit_text, spread_text, value_text
 from .grammar import Gate
 from .metrics import EXAMPLES, Metric, nearest, read_metric
-
-Outcome: TypeAlias = Literal["passed", "failed", "inconclusive"]
+from .rules import Decision, Outcome, decide, is_green, worth_of
 
 _NAMES_SHOWN = 12
 
@@ -25,19 +25,25 @@ class Verdict:
     Attributes:
         gate: what was judged.
         outcome: `passed`, `failed`, or `inconclusive` when the data cannot say.
+        is_green: whether it lets the eval pass, by the gate's rule; a gate of the tier `advisory`
+            decides nothing either way.
         value: the statistic over the rollouts that have a value; None when it is not defined.
         standard_error: of `value`, over examples; None when there is only one, and for
             percentiles and `error_rate`.
         low, high: the smallest and largest value it could have, with every rollout that has no
             value at the minimum and at the maximum; None where `value` could not be computed.
+        lower, upper: one-sided bounds of what `value` estimates, over `low` and `high`; None where
+            nothing bounds it.
         n_examples, n_rollouts: how many are behind `value`.
         coverage: scored rollouts as a share of the planned ones.
         reason: why it did not pass; "" when it did.
         line: all of it in one line, the statistic and the limit first.
+        worth: what a `point` gate on so few rollouts is worth, in one line; "" where it is.
     """
 
     gate: Gate
     outcome: Outcome
+    is_green: bool
     value: float | None
     standard_error: float | None
     low: float | None
@@ -47,15 +53,24 @@ class Verdict:
     coverage: float
     reason: str
     line: str
+    lower: float | None = None
+    upper: float | None = None
+    worth: str = ""
+
+    @property
+    def is_red(self) -> bool:
+        """Whether it fails the build."""
+        return self.gate.tier == "blocking" and not self.is_green
 
 
 def judge(gate: Gate, measurements: Measurements, *, computed: float | None = None) -> Verdict:
-    """Judge one gate by the rule `point`: the estimate must clear the limit.
+    """Judge one gate by its rule.
 
     Rollouts that are unmeasured or broken, or lack the metric, are taken at its minimum and at its
     maximum: the gate passes only if it does so both times, fails only if it does so both times,
     and is inconclusive otherwise. It fails when nothing was scored, when no rollout has the metric
-    and when a value is not finite. It is inconclusive as long as planned rollouts have no result.
+    and when a value is not finite. It is inconclusive as long as planned rollouts have no result,
+    and where a value lies outside the declared range.
 
     Args:
         gate: what to judge.
@@ -80,7 +95,9 @@ def judge(gate: Gate, measurements: Measurements, *, computed: float | None = No
     if wrong:
         reason = f"{wrong} of {len(values)} rollouts have a value that is not a finite number"
         return _without_value(gate, measurements, "failed", reason)
-    found = estimate(metric, column, measurements)
+    if problem := _beyond_range(gate, values):
+        return _without_value(gate, measurements, "inconclusive", problem)
+    found = estimate(metric, column, measurements, declared=gate.range, confidence=gate.confidence)
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         reason = f"{gate.metric} is not defined for these rollouts"
         return _without_value(gate, measurements, "failed", reason)
@@ -88,11 +105,12 @@ def judge(gate: Gate, measurements: Measurements, *, computed: float | None = No
 
 
 def overall(gates: Sequence[Gate], verdicts: Sequence[Verdict]) -> Outcome | Literal["not judged"]:
-    """Return the verdict of an eval: `passed` only when each of its gates was judged and passed.
+    """Return the verdict of an eval: `passed` only when each of its gates was judged and is green.
 
-    A failed gate outweighs an inconclusive one, and both outweigh one that was not judged.
+    A failed gate outweighs an inconclusive one, and both outweigh one that was not judged. Gates of
+    the tier `advisory` have to be judged, and say nothing.
     """
-    outcomes = {verdict.outcome for verdict in verdicts}
+    outcomes = {verdict.outcome for verdict in verdicts if verdict.is_red}
     if "failed" in outcomes:
         return "failed"
     if "inconclusive" in outcomes:
@@ -105,6 +123,9 @@ def _judge_computed(gate: Gate, value: float, measurements: Measurements) -> Ver
     if not math.isfinite(value):
         return _without_value(gate, measurements, "failed", f"its value is {value}")
     without = measurements.plan.rollouts - measurements.scored
+    if gate.rule != "point":
+        reason = f"a value that a hook computes has no bounds: rule = {gate.rule!r} cannot judge it"
+        return _without_value(gate, measurements, "inconclusive", reason)
     if without:
         reason = f"{without} of {measurements.plan.rollouts} rollouts were not scored"
         return _without_value(gate, measurements, "inconclusive", reason)
@@ -128,6 +149,7 @@ def _judge_exact(gate: Gate, value: float, behind: str, measurements: Measuremen
     return Verdict(
         gate=gate,
         outcome=outcome,
+        is_green=is_green(gate, Decision(outcome)),
         value=value,
         standard_error=None,
         low=value,
@@ -143,37 +165,67 @@ def _judge_exact(gate: Gate, value: float, behind: str, measurements: Measuremen
 def _judge_estimate(
     gate: Gate, metric: Metric, found: Estimate, unknown: int, measurements: Measurements
 ) -> Verdict:
-    passes = {clears(bound, gate.comparison, gate.limit) for bound in (found.low, found.high)}
-    if passes == {True}:
-        outcome: Outcome = "passed"
-    else:
-        outcome = "failed" if passes == {False} else "inconclusive"
+    decision = decide(gate, found)
+    outcome = decision.outcome
     low, high = value_text(found.low, gate.limit), value_text(found.high, gate.limit)
-    figures = _figures(metric, found, measurements)
+    figures = _figures(gate, metric, found, measurements)
+    without_all = decision.doubt == "unmeasured"
+    if without_all and found.value is not None:
+        figures = [f"{value_text(found.value, gate.limit)} without them", *figures]
+    elif not without_all and low != high:
+        figures = [f"{low} to {high} counting the {unknown} without a value", *figures]
     if outcome == "inconclusive":
-        if found.value is not None:
-            figures = [f"{value_text(found.value, gate.limit)} without them", *figures]
-        have = "rollout has" if unknown == 1 else "rollouts have"
-        reason = f"between {low} and {high}, as {unknown} {have} no value"
-        line = f"{gate.metric} {gate.comparison} {limit_text(gate)} undecided: {reason}"
+        reason, line = _in_doubt(gate, decision, found, unknown)
     else:
-        if low != high:
-            figures = [f"{low} to {high} counting the {unknown} without a value", *figures]
         line = _headline(gate, outcome, _stated(gate, outcome, found))
+        line += "" if gate.rule == "point" else ", shown"
         reason = "" if outcome == "passed" else line
+    lower, upper = found.low_bounds.low, found.high_bounds.high
     return Verdict(
         gate=gate,
         outcome=outcome,
+        is_green=is_green(gate, decision),
         value=found.value,
         standard_error=found.standard_error,
         low=found.low,
         high=found.high,
+        lower=lower if math.isfinite(lower) else None,
+        upper=upper if math.isfinite(upper) else None,
         n_examples=found.n_examples,
         n_rollouts=found.n_rollouts,
         coverage=measurements.coverage,
         reason=reason,
         line=f"{line} ({', '.join(figures)})",
+        worth=worth_of(gate, found),
     )
+
+
+def _in_doubt(gate: Gate, decision: Decision, found: Estimate, unknown: int) -> tuple[str, str]:
+    """Return why a gate is inconclusive, and the line that says so."""
+    undecided = f"{gate.metric} {gate.comparison} {limit_text(gate)} undecided"
+    if decision.doubt == "unbounded":
+        reason = "the values do not vary and have no declared range: write range = [least, most]"
+        return reason, f"{undecided}: {reason}"
+    if decision.doubt == "noise":
+        sought = NEGATED[gate.comparison] if gate.rule == "evidence" else gate.comparison
+        value = "" if found.value is None else f" {value_text(found.value, gate.limit)}"
+        reason = f"not shown to be {sought} {limit_text(gate)}"
+        return reason, f"{gate.metric}{value}, {reason}"
+    low, high = value_text(found.low, gate.limit), value_text(found.high, gate.limit)
+    have = "rollout has" if unknown == 1 else "rollouts have"
+    reason = f"between {low} and {high}, as {unknown} {have} no value"
+    return reason, f"{undecided}: {reason}"
+
+
+def _beyond_range(gate: Gate, values: Sequence[float]) -> str:
+    if gate.range is None:
+        return ""
+    low, high = gate.range
+    beyond = sum(not low <= value <= high for value in values)
+    if not beyond:
+        return ""
+    have = "rollout has" if len(values) == 1 else "rollouts have"
+    return f"{beyond} of {len(values)} {have} a value outside the range [{low:g}, {high:g}]"
 
 
 def _stated(gate: Gate, outcome: Outcome, found: Estimate) -> str:
@@ -194,6 +246,7 @@ def _without_value(
     return Verdict(
         gate=gate,
         outcome=outcome,
+        is_green=is_green(gate, Decision(outcome)),
         value=None,
         standard_error=None,
         low=None,
@@ -212,20 +265,38 @@ def _headline(gate: Gate, outcome: Outcome, value: str) -> str:
     return f"{gate.metric} {value} {comparison} {limit_text(gate)}"
 
 
-def _figures(metric: Metric, found: Estimate, measurements: Measurements) -> list[str]:
+def _figures(gate: Gate, metric: Metric, found: Estimate, measurements: Measurements) -> list[str]:
     plan = measurements.plan
-    figures = [
+    figures = []
+    if metric.kind != "percentile":
+        error = found.standard_error
+        figures.append(f"se {'n/a' if error is None else spread_text(error)}")
+    figures += [
         f"{plan.num_examples} {'example' if plan.num_examples == 1 else 'examples'} x "
         f"{plan.rollouts_per_example} "
         f"{'rollout' if plan.rollouts_per_example == 1 else 'rollouts'}",
         f"{measurements.scored} of {plan.rollouts} scored",
     ]
-    if metric.kind != "percentile":
-        error = found.standard_error
-        figures.insert(0, f"se {'n/a' if error is None else spread_text(error)}")
     if found.n_rollouts < measurements.scored:
         figures.append(f"value from {found.n_rollouts}")
+    figures += _bounds_text(gate, found)
+    if found.standard_error:
+        change = "drop" if gate.comparison in (">=", ">") else "rise"
+        least = detectable_drop(found.standard_error, confidence=gate.confidence)
+        figures.append(f"can see a {change} of {spread_text(least)}")
     return figures
+
+
+def _bounds_text(gate: Gate, found: Estimate) -> list[str]:
+    """Return the bounds in words: each holds with the gate's confidence."""
+    lower, upper = found.low_bounds.low, found.high_bounds.high
+    shown = [value_text(bound, gate.limit) for bound in (lower, upper) if math.isfinite(bound)]
+    if not shown:
+        return []
+    level = f"{100 * gate.confidence:g} %"
+    if len(shown) == 2:
+        return [f"{level} bounds {shown[0]} and {shown[1]}"]
+    return [f"{level} {'lower' if math.isfinite(lower) else 'upper'} bound {shown[0]}"]
 
 
 def _nothing_scored(measurements: Measurements) -> str:

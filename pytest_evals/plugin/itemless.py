@@ -49,7 +49,7 @@ def complete(owner: EvalOwner, run: OwnedRun, session: pytest.Session) -> None:
 def _problem(run: OwnedRun, gate: Gate) -> str | None:
     verdict = run.verdicts.get(gate.name)
     if verdict is not None:
-        return None if verdict.outcome == "passed" else verdict.line
+        return verdict.line if verdict.is_red else None
     if run.accepts_partial:
         return None
     return f"NOT JUDGED: {gate.text}: {run.why_not_judged}"

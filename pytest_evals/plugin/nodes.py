@@ -158,7 +158,7 @@ def _checked(specs: list[EvalSpec]) -> list[EvalSpec]:
         names.add(spec.name)
     return [
         dataclasses.replace(
-            spec, gates=parse_gates([gate.text for gate in spec.gates if not gate.default])
+            spec, gates=parse_gates([gate.written for gate in spec.gates if not gate.default])
         )
         for spec in specs
     ]

@@ -137,10 +137,10 @@ def check_gate(item: GateItem, verdict: Verdict | None) -> None:
             pytest.skip(text)
         raise EvalFailedError(text)
     junit.describe_gate(item, verdict)
-    if verdict.outcome == "failed":
-        raise EvalFailedError(verdict.line)
-    if verdict.outcome == "inconclusive":
-        raise EvalFailedError(f"INCONCLUSIVE: {verdict.line}")
+    if not verdict.is_red:
+        return
+    doubt = "INCONCLUSIVE: " if verdict.outcome == "inconclusive" else ""
+    raise EvalFailedError(f"{doubt}{verdict.line}")
 
 
 def _unmeasured(item: RolloutItem, result: RolloutResult) -> str:

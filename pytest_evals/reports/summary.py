@@ -39,7 +39,7 @@ class EvalSummary:
             seconds it did at the earliest; None where it ended none.
         seconds: wall time of the run.
         verdict: of all gates together.
-        gated: whether a gate reads the reward (`reward`, `pass@k`, `pass^k`).
+        gated: whether a blocking gate reads the reward (`reward`, `pass@k`, `pass^k`).
         verdicts: of each judged gate, in the order of the gates.
         nodeid: of its collector; "" outside of pytest.
     """
@@ -118,7 +118,7 @@ def summarise(
         reward_errors=sum(map(len, measurements.reward_errors)),
         seconds=seconds,
         verdict=overall(gates, verdicts),
-        gated=any(is_on_reward(gate) for gate in gates),
+        gated=any(is_on_reward(gate) and gate.tier == "blocking" for gate in gates),
         verdicts=tuple(verdicts),
         first_reward_errors=_first_reward_errors(measurements),
         tool_errors=tuple(_tool_errors(measurements)),

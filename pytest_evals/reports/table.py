@@ -81,6 +81,7 @@ def render(summaries: Sequence[EvalSummary], *, width: int) -> list[Line]:
         moved = [f"{name} {row[name]}" for name in dropped if row[name]]
         lines.extend(_details(summary, moved, width))
         lines.extend(_gates(summary, width))
+    lines.extend(_worth(summaries, width))
     return lines
 
 
@@ -199,10 +200,23 @@ def _indented(parts: Sequence[str], width: int) -> Iterator[Line]:
 
 def _gates(summary: EvalSummary, width: int) -> Iterator[Line]:
     for verdict in summary.verdicts:
-        first = f"{_INDENT}{VERDICT_WORDS[verdict.outcome]}{_GAP}"
+        # Capitals are for what turns the build red.
+        word = VERDICT_WORDS[verdict.outcome] if verdict.is_red else verdict.outcome
+        advisory = "advisory, " if verdict.gate.tier == "advisory" else ""
+        first = f"{_INDENT}{advisory}{word}{_GAP}"
         words = _plain(verdict.line).split(" ")
+        is_harmless = verdict.outcome == "failed" and not verdict.is_red
         for text in wrapped(words, width, first=first, rest=" " * 10):
-            yield Line(text, "gate", verdict.outcome)
+            yield Line(text, "gate", "inconclusive" if is_harmless else verdict.outcome)
+
+
+def _worth(summaries: Sequence[EvalSummary], width: int) -> Iterator[Line]:
+    """Say what a gate is worth that noise alone often turns red: of the first such gate."""
+    verdicts = [verdict for summary in summaries for verdict in summary.verdicts]
+    told = next((v.worth for v in verdicts if v.worth and v.gate.tier == "blocking"), "")
+    if told:
+        for text in wrapped(_plain(told).split(" "), width, first="", rest=_INDENT):
+            yield Line(text, "detail")
 
 
 def _reward(summary: EvalSummary) -> str:

@@ -7,7 +7,7 @@ None, never 0. A NaN among the values makes the result NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from fractions import Fraction
 
 
@@ -54,6 +54,49 @@ def standard_error(values: Sequence[float]) -> float | None:
     return math.sqrt(squares / (len(values) - 1) / len(values))
 
 
+def clustered_standard_error(values: Sequence[float], clusters: Sequence[Hashable]) -> float | None:
+    """Return the standard error of the mean of values that are independent between clusters only.
+
+    SE = sqrt(C / (C - 1) x sum_c (sum_{i in c} (x_i - xbar))^2) / n for C clusters (Miller 2024,
+    arXiv 2411.00640, appendix A, with the factor for few clusters). With one value in each cluster
+    it is `standard_error`. None for fewer than two clusters.
+
+    Args:
+        values: one per example.
+        clusters: what each belongs to, in the same order.
+    """
+    centre = mean(values)
+    sums: dict[Hashable, list[float]] = {}
+    for value, cluster in zip(values, clusters, strict=True):
+        sums.setdefault(cluster, []).append(value)
+    if centre is None or len(sums) < 2:
+        return None
+    try:
+        squares = math.fsum(math.fsum(value - centre for value in of) ** 2 for of in sums.values())
+    except (OverflowError, ValueError):
+        return math.nan
+    return math.sqrt(squares * len(sums) / (len(sums) - 1)) / len(values)
+
+
+def suite_standard_error(groups: Iterable[Sequence[float]]) -> float | None:
+    """Return the standard error of the mean over these very examples, asked again and again.
+
+    SE^2 = 1 / N^2 x sum_i s_i^2 / K_i with s_i^2 the variance within example i: how much the mean
+    moves from run to run, while `standard_error` is about other examples of the same kind. None
+    without examples, and where one has fewer than two rollouts.
+
+    Args:
+        groups: the values of each example's rollouts.
+    """
+    variances = []
+    for group in groups:
+        error = standard_error(group)
+        if error is None:
+            return None
+        variances.append(error * error)
+    return math.sqrt(math.fsum(variances)) / len(variances) if variances else None
+
+
 def pass_at_k(n: int, c: int, k: int) -> float | None:
     """Return the probability that at least one of k rollouts of an example is correct.
 
@@ -76,6 +119,35 @@ def pass_hat_k(n: int, c: int, k: int) -> float | None:
     if not 1 <= k <= n:
         return None
     return math.comb(c, k) / math.comb(n, k)
+
+
+def g_pass_at_k(n: int, c: int, k: int, tau: float) -> float | None:
+    """Return the probability that at least tau x k of k rollouts of an example are correct.
+
+    sum over j >= max(ceil(tau k), 1) of C(c, j) C(n - c, k - j) / C(n, k) (Liu et al. 2024, arXiv
+    2412.13147, section 3); pass@k when tau is 0, pass^k when it is 1. None when n < k or k < 1, or
+    when tau is not between 0 and 1.
+    """
+    if not 1 <= k <= n or not 0 <= tau <= 1:
+        return None
+    # Not math.ceil(tau * k): 0.07 x 100 is 7.000000000000001.
+    fewest = max(math.ceil(Fraction(repr(tau)) * k), 1)
+    favourable = sum(math.comb(c, j) * math.comb(n - c, k - j) for j in range(fewest, k + 1))
+    return favourable / math.comb(n, k)
+
+
+def mean_g_pass_at_k(n: int, c: int, k: int) -> float | None:
+    """Return mG-Pass@k, the mean of G-Pass@k over tau from 0.5 to 1: stable correctness.
+
+    2 / k x sum over i = ceil(k / 2) + 1 .. k of G-Pass@k with tau = i / k (as `g_pass_at_k`, same
+    section). None when n < k or k < 2.
+    """
+    if not 2 <= k <= n:
+        return None
+    total = math.comb(n, k)
+    exactly = [math.comb(c, j) * math.comb(n - c, k - j) for j in range(k + 1)]
+    favourable = sum(sum(exactly[i:]) for i in range(math.ceil(k / 2) + 1, k + 1))
+    return 2 * favourable / (k * total)
 
 
 def percentile(values: Sequence[float], p: float) -> float | None:

@@ -435,10 +435,10 @@ def test_mistakes_of_a_file(files: Files, text: str, message: str) -> None:
             "gates[1]: 'reward => 0': '=>' is not a comparison; did you mean 'reward >= 0'?",
         ),
         (
-            "gates = [{ metric = 'reward', min = 1 }]",
-            'gates[0]: a table is not supported yet; write the gate as "reward >= 0.8"',
+            "gates = [{ metric = 'reward', least = 1 }]",
+            "gates[0]: a gate has no key 'least'; the keys are metric, min, max, rule, confidence,",
         ),
-        ("gates = [1]", "gates[0] must be a string, not 1"),
+        ("gates = [1]", "gates[0]: 1 is not a string or a table; a gate is written"),
     ],
 )
 def test_wrong_values_in_a_block_and_at_top_level(files: Files, key: str, message: str) -> None:

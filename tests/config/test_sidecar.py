@@ -56,7 +56,7 @@ def test_an_eval_without_gates_there_has_the_default_one(files: Files) -> None:
         ),
         ('[a]\ngates = ["reward >= 1"]', "1: a: write the gates of an eval as a list"),
         ('a = [\n"reward >= 1",\n"reward"]', "3: a[1]: 'reward' has no comparison"),
-        ("a = [3]", "1: a[0] must be a string, not 3"),
+        ("a = [3]", "1: a[0]: 3 is not a string or a table"),
         ('a = ["pass@9 >= 0.5"]', "1: eval 'a': a[0]: 'pass@9 >= 0.5' needs 9 rollouts"),
         ("a = [", "1: not valid TOML"),
     ],

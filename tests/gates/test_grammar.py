@@ -100,8 +100,8 @@ def test_gates_that_are_read(
         ("my metric >= 0.8", "not the name of a metric"),
         ("4th >= 0.8", "not the name of a metric"),
         ("reward\x1b[2J >= 0.8", "not the name of a metric"),
-        (3, "is not a string"),
-        (None, "is not a string"),
+        (3, "is not a string or a table"),
+        (None, "is not a string or a table"),
     ],
 )
 def test_what_is_refused_and_the_advice(text: Any, advice: str) -> None:
@@ -129,7 +129,7 @@ def test_names_are_unique_and_the_default_comes_last() -> None:
     ]
     assert [gate.default for gate in gates] == [False, False, False, False, True]
     assert gates[-1] == Gate(
-        "gate-error_rate", "error_rate", "<=", 0.0, "point", gates[-1].text, True
+        "gate-error_rate", "error_rate", "<=", 0.0, "point", text=gates[-1].text, default=True
     )
 
 
@@ -157,7 +157,7 @@ def test_a_gate_on_error_rate_replaces_the_default() -> None:
 
 @pytest.mark.parametrize("texts", ["reward >= 0.8", 3, None, {"reward": 0.8}])
 def test_gates_must_be_a_list(texts: Any) -> None:
-    with pytest.raises(GateSyntaxError, match="gates is a list of strings"):
+    with pytest.raises(GateSyntaxError, match="gates is a list"):
         parse_gates(texts)
 
 

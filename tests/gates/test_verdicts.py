@@ -159,7 +159,8 @@ def test_a_mean_that_falls_short_by_rounding_meets_its_limit() -> None:
     ],
 )
 def test_lines(text: str, table: Any, line: str) -> None:
-    assert verdict(text, measured(table)).line == line
+    # What the bounds are is another test's.
+    assert verdict(text, measured(table)).line.startswith(line.removesuffix(")"))
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,7 @@ def test_a_metric_that_a_rollout_lacks_is_bounded(
     assert found.low == pytest.approx(low, abs=1e-3)
     assert found.high == pytest.approx(high, abs=1e-3)
     assert (found.n_examples, found.n_rollouts, found.coverage) == (2, 2, 1.0)
-    assert "3 of 3 scored, value from 2)" in found.line
+    assert "3 of 3 scored, value from 2," in found.line
 
 
 def test_a_metric_that_no_rollout_has_fails_and_names_those_that_exist() -> None:

@@ -653,10 +653,10 @@ def test_keys_of_providers_are_masked(
         ("@evals(rollouts=0)\nasync def test_it(): ...", "rollouts=0 of an eval must be a whole"),
         ("@evals(5)\nasync def test_it(): ...", "keywords only: write evals(rollouts=5)"),
         ("@evals(gates=['rewards'])\nasync def test_it(): ...", "'rewards' has no comparison"),
-        ("@evals(gates=3)\nasync def test_it(): ...", "is a list of strings, not 3"),
+        ("@evals(gates=3)\nasync def test_it(): ...", "is a list, not 3"),
         (
             "@evals(gates='reward >= 0.8')\nasync def test_it(): ...",
-            "is a list of strings: write ['reward >= 0.8']",
+            "is a list: write ['reward >= 0.8']",
         ),
         ("@evals(gates=['pass@2 >= 1'])\nasync def test_it(): ...", "needs 2 rollouts per example"),
         ("@evals(gates=['turns <= 2'])\nasync def test_it(): ...", "has no 'turns'; it has reward"),

@@ -10,12 +10,16 @@ from itertools import combinations
 import pytest
 
 from pytest_evals.stats.estimators import (
+    clustered_standard_error,
     example_means,
+    g_pass_at_k,
     mean,
+    mean_g_pass_at_k,
     pass_at_k,
     pass_hat_k,
     percentile,
     standard_error,
+    suite_standard_error,
 )
 
 
@@ -151,3 +155,85 @@ def test_percentile_of_nan_is_nan() -> None:
     result = percentile([1.0, math.nan, 2.0], 50)
     assert result is not None
     assert math.isnan(result)
+
+
+def test_clusters_of_one_are_independent_examples() -> None:
+    values = [0.0, 1.0, 0.5, 1.0, 0.25]
+    assert clustered_standard_error(values, "abcde") == pytest.approx(standard_error(values))
+
+
+def test_clustered_standard_error_by_hand() -> None:
+    # Mean .5; the clusters' sums of deviations are 1, -1 and 0: sqrt(3 / 2 x 2) / 6.
+    values = [1.0, 1.0, 0.0, 0.0, 1.0, 0.0]
+    assert clustered_standard_error(values, [1, 1, 2, 2, 3, 3]) == pytest.approx(math.sqrt(3) / 6)
+
+
+def test_values_that_agree_within_clusters_count_once() -> None:
+    values, clusters = [1.0] * 10 + [0.0] * 10 + [1.0] * 10, [place // 10 for place in range(30)]
+    found = clustered_standard_error(values, clusters)
+    assert found == pytest.approx(standard_error([1.0, 0.0, 1.0]))
+
+
+@pytest.mark.parametrize(("values", "clusters"), [([], []), ([1.0], [1]), ([1.0, 0.0], [1, 1])])
+def test_one_cluster_says_nothing_of_others(values: list[float], clusters: list[int]) -> None:
+    assert clustered_standard_error(values, clusters) is None
+
+
+def test_clusters_for_each_value() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        clustered_standard_error([1.0, 0.0], [1])
+
+
+def test_the_suites_own_error_is_that_of_its_rollouts_alone() -> None:
+    # Within the first example s^2 = 1/3 of 4, within the second 0: sqrt(1/12) / 2.
+    assert suite_standard_error([[0.0, 0.0, 1.0, 1.0], [1.0, 1.0]]) == pytest.approx(
+        math.sqrt(1 / 12) / 2
+    )
+    assert suite_standard_error([[1.0], [0.0, 1.0]]) is None
+    assert suite_standard_error([]) is None
+
+
+def test_the_suites_error_is_what_repeating_it_shows() -> None:
+    draw = random.Random(8)
+    chances = [draw.random() for _ in range(30)]
+
+    def suite() -> list[list[float]]:
+        return [[float(draw.random() < chance) for _ in range(4)] for chance in chances]
+
+    runs = [suite() for _ in range(800)]
+    spread = statistics.stdev(statistics.fmean(map(statistics.fmean, run)) for run in runs)
+    errors = [suite_standard_error(run) or 0.0 for run in runs]
+    assert statistics.fmean(errors) == pytest.approx(spread, rel=0.1)
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.25, 0.5, 0.75, 1.0, 0.07, 2 / 3])
+def test_g_pass_at_k_counts_subsets(tau: float) -> None:
+    for n, k in ((1, 1), (4, 3), (6, 4), (7, 7)):
+        for c in range(n + 1):
+            subsets = list(combinations([1] * c + [0] * (n - c), k))
+            fewest = max(math.ceil(round(tau * k, 9)), 1)
+            share = sum(sum(subset) >= fewest for subset in subsets) / len(subsets)
+            assert g_pass_at_k(n, c, k, tau) == pytest.approx(share), (n, k, c)
+
+
+def test_g_pass_at_k_lies_between_pass_hat_and_pass_at() -> None:
+    for c in range(9):
+        assert g_pass_at_k(8, c, 4, 0.0) == pass_at_k(8, c, 4)
+        assert g_pass_at_k(8, c, 4, 1.0) == pass_hat_k(8, c, 4)
+
+
+def test_mean_g_pass_at_k_is_the_mean_of_the_upper_half() -> None:
+    for n, k in ((2, 2), (5, 3), (8, 4)):
+        for c in range(n + 1):
+            parts = [g_pass_at_k(n, c, k, i / k) for i in range(math.ceil(k / 2) + 1, k + 1)]
+            assert mean_g_pass_at_k(n, c, k) == pytest.approx(2 / k * sum(map(float, parts)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("n", "k", "tau"), [(3, 4, 0.5), (3, 0, 0.5), (3, 2, 1.1), (3, 2, -0.1)])
+def test_g_pass_at_k_that_is_not_defined(n: int, k: int, tau: float) -> None:
+    assert g_pass_at_k(n, 1, k, tau) is None
+
+
+def test_mean_g_pass_at_k_needs_two_attempts() -> None:
+    assert mean_g_pass_at_k(3, 1, 1) is None
+    assert mean_g_pass_at_k(3, 1, 4) is None

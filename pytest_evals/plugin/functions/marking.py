@@ -108,20 +108,20 @@ def _given(function: pytest.Item) -> dict[str, Any]:
 
 
 def _gates(config: pytest.Config, own: Any, num_examples: int, rollouts: int) -> tuple[Gate, ...]:
-    asked = [("gates of @pytest.mark.evals", text) for text in _listed(own)]
+    asked = [("gates of @pytest.mark.evals", written) for written in _listed(own)]
     command_line, ini = settings.command_line_settings(config), settings.ini_settings(config)
-    asked += [("--evals-gate", text) for text in command_line.gates]
-    asked += [("ini evals_gate", text) for text in ini.gates]
-    for origin, text in asked:
+    asked += [("--evals-gate", written) for written in command_line.gates]
+    asked += [("ini evals_gate", written) for written in ini.gates]
+    for origin, written in asked:
         try:
-            (gate, *_) = parse_gates([text])
+            (gate, *_) = parse_gates([written])
         except GateSyntaxError as error:
             raise SetupError(f"{origin}: {error}") from None
         why = impossible(gate, num_examples=num_examples, rollouts_per_example=rollouts)
         why = why or _unknown(config, gate)
         if why is not None:
             raise SetupError(f"{origin}: {why}")
-    return parse_gates([text for _, text in asked])
+    return parse_gates([written for _, written in asked])
 
 
 def _unknown(config: pytest.Config, gate: Gate) -> str | None:
@@ -138,9 +138,9 @@ def _unknown(config: pytest.Config, gate: Gate) -> str | None:
 
 def _listed(gates: Any) -> list[Any]:
     if isinstance(gates, str):
-        raise SetupError(f"gates of @pytest.mark.evals is a list of strings: write [{gates!r}]")
+        raise SetupError(f"gates of @pytest.mark.evals is a list: write [{gates!r}]")
     if not isinstance(gates, Iterable):
-        raise SetupError(f"gates of @pytest.mark.evals is a list of strings, not {gates!r}")
+        raise SetupError(f"gates of @pytest.mark.evals is a list, not {gates!r}")
     return list(gates)
 
 

@@ -150,7 +150,7 @@ def _spec(spec: EvalSpec) -> dict[str, Any]:
     values = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
     for name in _PATHS:
         values[name] = None if values[name] is None else str(values[name])
-    values["gates"] = [gate.text for gate in spec.gates if not gate.default]
+    values["gates"] = [gate.written for gate in spec.gates if not gate.default]
     return values
 
 

@@ -1,0 +1,114 @@
+"""The long form of a gate: `{ metric = "reward", min = 0.8, rule = "proof" }`."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+
+from .metrics import Metric, read_metric
+
+Rule: TypeAlias = Literal["point", "evidence", "proof"]
+OnInconclusive: TypeAlias = Literal["fail", "warn"]
+Tier: TypeAlias = Literal["blocking", "advisory"]
+
+DEFAULT_CONFIDENCE = 0.95
+
+_KEYS = ("metric", "min", "max", "rule", "confidence", "range", "on_inconclusive", "tier")
+_WORDS = {
+    "rule": get_args(Rule),
+    "on_inconclusive": get_args(OnInconclusive),
+    "tier": get_args(Tier),
+}
+# What is counted and not estimated: no interval says more than the number.
+_FACTS = ("error_rate",)
+
+
+class GateTable(NamedTuple):
+    """A gate in its long form, checked; see `grammar.Gate`."""
+
+    metric: Metric
+    comparison: Literal[">=", "<="]
+    limit: float
+    rule: Rule = "point"
+    confidence: float = DEFAULT_CONFIDENCE
+    range: tuple[float, float] | None = None
+    on_inconclusive: OnInconclusive = "fail"
+    tier: Tier = "blocking"
+
+
+def read_table(table: Mapping[str, Any]) -> GateTable:
+    """Read a gate in its long form.
+
+    Raises:
+        ValueError: it is not one; the message names the key and says what to write.
+    """
+    for key in table:
+        if key not in _KEYS:
+            close = difflib.get_close_matches(key, _KEYS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(_KEYS)}"
+            raise ValueError(f"a gate has no key {key!r}; {hint}")
+    name = table.get("metric")
+    metric = read_metric(name) if isinstance(name, str) else None
+    if metric is None:
+        raise ValueError('a gate needs a metric: { metric = "reward", min = 0.8 }')
+    if ("min" in table) is ("max" in table):
+        which = "both; write one gate for each" if "min" in table else "neither"
+        raise ValueError(f"a gate on {metric.name!r} needs 'min' or 'max', and has {which}")
+    limit = _number(table, "min" if "min" in table else "max")
+    rule: Rule = _word(table, "rule", "point")
+    if rule != "point" and metric.name in _FACTS:
+        raise ValueError(f"{metric.name!r} is counted, not estimated: its rule is 'point'")
+    confidence = _number(table, "confidence") if "confidence" in table else DEFAULT_CONFIDENCE
+    if not 0.5 < confidence < 1:
+        raise ValueError(f"confidence must be above 0.5 and below 1, not {confidence:g}")
+    return GateTable(
+        metric=metric,
+        comparison=">=" if "min" in table else "<=",
+        limit=limit,
+        rule=rule,
+        confidence=confidence,
+        range=_range(table, metric, limit),
+        on_inconclusive=_word(table, "on_inconclusive", "fail"),
+        tier=_word(table, "tier", "blocking"),
+    )
+
+
+def _word(table: Mapping[str, Any], key: str, default: str) -> Any:
+    value = table.get(key, default)
+    if value not in _WORDS[key]:
+        raise ValueError(f"{key} must be one of {', '.join(_WORDS[key])}, not {value!r}")
+    return value
+
+
+def _number(table: Mapping[str, Any], key: str) -> float:
+    return _finite(table[key], key)
+
+
+def _finite(value: object, key: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{key} must be a number, not {value!r}")  # noqa: TRY004
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{key} must be a finite number")
+    return number
+
+
+def _range(table: Mapping[str, Any], metric: Metric, limit: float) -> tuple[float, float] | None:
+    if "range" not in table:
+        return None
+    value = table["range"]
+    if metric.built_in and metric.name != "reward":
+        raise ValueError(f"range is that of a reward or a rubric metric, not of {metric.name!r}")
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError(f"range must be two numbers, such as [0, 1], not {value!r}")
+    low, high = (_finite(each, f"range[{place}]") for place, each in enumerate(value))
+    if not low < high:
+        raise ValueError(f"range must begin below its end, not [{low:g}, {high:g}]")
+    if not low <= limit <= high:
+        raise ValueError(f"the limit {limit:g} lies outside the range [{low:g}, {high:g}]")
+    return low, high
