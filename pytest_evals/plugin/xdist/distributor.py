@@ -42,6 +42,8 @@ class Distributor:
         self.problem: str | None = None
         self._clock = Clock(mail.wake)
         self._plans: dict[Any, dict[str, Any]] = {}
+        # Workers that have ended, and those that were refused.
+        self._gone: set[Any] = set()
         self._lender: Lender | None = None
         self._ahead: bool | None = None
         self._has_begun = False
@@ -52,6 +54,11 @@ class Distributor:
         """How many workers collect before anything is sent."""
         first = next(iter(self._mail.nodes), None)
         return 1 if first is None else first.workerinput["workercount"]
+
+    @property
+    def _present(self) -> list[Any]:
+        """The workers that have collected and not ended."""
+        return [node for node in self._plans if node not in self._gone]
 
     @property
     def runs_ahead(self) -> bool:
@@ -98,6 +105,9 @@ class Distributor:
         if self._plans.get(node) is None:
             return
         if self._has_begun:
+            if not self._fits(node):
+                self._gone.add(node)
+                return
             if self._lender is not None:
                 self._lender.join([node])
             self._send_start(node)
@@ -106,6 +116,7 @@ class Distributor:
 
     def lost(self, node: Any, error: object) -> None:
         """Keep the rows of a worker that died, and lend to others what it had."""
+        self._gone.add(node)
         if error is not None and self.evals is not None:
             self.evals.dead_workers.bury(node.gateway.id, self.evals.started)
         if self._lender is not None and self._lender.leave(node):
@@ -167,7 +178,7 @@ class Distributor:
                 self._begin_runs(self.evals)
             if self.problem is None:
                 self._lend(self.evals)
-        for node in self._plans:
+        for node in self._present:
             if self.problem is None:
                 self._send_start(node)
             else:
@@ -182,17 +193,31 @@ class Distributor:
         found = disagreement({node: plan["evals"] for node, plan in self._plans.items()})
         if found is None:
             return None
-        node, text = found
+        self._report_difference(*found)
+        return "different evals were collected"
+
+    def _fits(self, node: Any) -> bool:
+        """Whether a worker that comes late collected the same evals; reports it where not."""
+        if self._plans[node]["has_failed"]:
+            return False  # as its own reports say
+        from .plan import disagreement
+
+        first = next(iter(self._plans))
+        found = disagreement({each: self._plans[each]["evals"] for each in (first, node)})
+        if found is not None:
+            self._report_difference(*found)
+        return found is None
+
+    def _report_difference(self, node: Any, text: str) -> None:
         report = pytest.CollectReport(node.gateway.id, "failed", text, [])
         self._config.hook.pytest_collectreport(report=report)
-        return "different evals were collected"
 
     def _begin_runs(self, evals: DistributedEvals) -> None:
         from .. import itemless
         from ..starting import ResultsError
 
         try:
-            evals.begin(len(self._plans), self.scheduler.in_flight if self.scheduler else None)
+            evals.begin(len(self._present), self.scheduler.in_flight if self.scheduler else None)
         except ResultsError as error:
             itemless.report_failure(error.run, "results", str(error), self._session)
             self.problem = "results cannot be kept"
@@ -205,7 +230,7 @@ class Distributor:
 
         specs = {nodeid: run.spec for nodeid, run in evals.runs.items()}
         self._lender = Lender(limits_of(evals.limit, specs), self.tell)
-        self._lender.join(self._plans)
+        self._lender.join(self._present)
 
     def _send_start(self, node: Any) -> None:
         current = str(self.evals.current) if self.evals and self.evals.current else None
@@ -217,6 +242,15 @@ class Distributor:
             current=current,
             is_elsewhere=surface.is_elsewhere(node),
         )
+
+    def is_refused(self, node: Any) -> bool:
+        """Whether a worker that has just collected takes no part; the reason was reported."""
+        return node in self._gone
+
+    def refuse(self, node: Any) -> bool:
+        """Let a worker take no part; return whether any other does or may yet."""
+        self._gone.add(node)
+        return any(each not in self._gone for each in self._mail.nodes)
 
     def share(self, node: Any) -> int:
         """Return how many rollouts a worker may have in flight; 0 or less for no limit."""

@@ -36,6 +36,14 @@ class EvalWork(Protocol):
         """Begin the runs, once every worker has collected; False when they cannot begin."""
         ...
 
+    def is_refused(self, node: Any) -> bool:
+        """Whether a worker that has just collected takes no part; the reason was reported."""
+        ...
+
+    def refuse(self, node: Any) -> bool:
+        """Let a worker take no part; return whether any other does or may yet."""
+        ...
+
     def share(self, node: Any) -> int:
         """Return how many rollouts a worker may have in flight; 0 or less for no limit."""
         ...

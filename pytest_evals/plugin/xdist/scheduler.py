@@ -108,7 +108,7 @@ class EvalScheduling:
             self._collections[node] = []
             self.inner.add_node_collection(self._proxies[node], ids)
             return
-        if self.collection is not None and ids != self.collection:
+        if self.collection is not None and self._is_refused(node, ids):
             return
         first = next(iter(self._collections.values()), ids)
         self._collections[node] = first if ids == first else ids  # a hundred thousand ids, once
@@ -151,19 +151,36 @@ class EvalScheduling:
                 self.inner.schedule()
         self._release_gates()
 
+    def _is_refused(self, node: Any, ids: list[str]) -> bool:
+        """Whether a worker that comes late cannot take part; it is shut down then."""
+        if ids == self.collection and not self._work.is_refused(node):
+            return False
+        if not self._work.is_refused(node):
+            first = next(iter(self._collections))
+            self._report_difference(first, node, ids)
+        if not self._work.refuse(node):
+            self._has_failed = True  # nobody is left, nor will be: a refused one is not replaced
+        node.shutdown()
+        return True
+
     def _differ(self) -> bool:
         (first, ids), *others = self._collections.items()
         has_differed = False
         for node, theirs in others:
             if theirs is ids or self._plain is None:
                 continue
-            text = surface.collection_difference(ids, theirs, first.gateway.id, node.gateway.id)
-            report = pytest.CollectReport(
-                nodeid=node.gateway.id, outcome="failed", longrepr=text, result=[]
-            )
-            self.config.hook.pytest_collectreport(report=report)
+            self._report_difference(first, node, theirs)
             has_differed = True
         return has_differed
+
+    def _report_difference(self, first: Any, node: Any, theirs: list[str]) -> None:
+        text = surface.collection_difference(
+            self._collections[first], theirs, first.gateway.id, node.gateway.id
+        )
+        report = pytest.CollectReport(
+            nodeid=node.gateway.id, outcome="failed", longrepr=text, result=[]
+        )
+        self.config.hook.pytest_collectreport(report=report)
 
     def _refill(self, node: Any, *, is_at_last: bool = False) -> None:
         if not self._takes_items(node) or self.is_stopping:
