@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from .. import options
 from . import surface
 from .clock import Clock
+from .given_up import GivenUp
 from .mail import Mail
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ class Distributor:
         self._session = session
         self._config = session.config
         self._mail = mail
-        mail.handlers |= {"plan": self._planned, "demand": self._demanded, "ask": self._asked}
+        mail.handlers |= {
+            "plan": self._planned,
+            "demand": self._demanded,
+            "ask": self._asked,
+            "given_up": self._gave_up,
+        }
         self.scheduler: EvalScheduling | None = None
         self.evals: DistributedEvals | None = None
         self.problem: str | None = None
@@ -44,6 +50,7 @@ class Distributor:
         self._plans: dict[Any, dict[str, Any]] = {}
         # Workers that have ended, and those that were refused.
         self._gone: set[Any] = set()
+        self._given_up = GivenUp(lambda: self._working, self.tell)
         self._lender: Lender | None = None
         self._ahead: bool | None = None
         self._has_begun = False
@@ -59,6 +66,11 @@ class Distributor:
     def _present(self) -> list[Any]:
         """The workers that have collected and not ended."""
         return [node for node in self._plans if node not in self._gone]
+
+    @property
+    def _working(self) -> set[Any]:
+        """The workers that take part, or may once they have collected."""
+        return {*self._mail.nodes} - self._gone
 
     @property
     def runs_ahead(self) -> bool:
@@ -94,6 +106,12 @@ class Distributor:
         self._refill(node)
         self.tell(node, "answered")
 
+    def _gave_up(self, node: Any, nodeid: str, indices: Sequence[int]) -> None:
+        """Take back what a worker has not started of an eval that it has given up."""
+        self._given_up.note(node, nodeid)
+        if self.scheduler is not None:
+            self.scheduler.take_back(node, indices)
+
     def _refill(self, asking: Any = None) -> None:
         if self.scheduler is not None and self.runs_ahead:
             self.scheduler.refill(asking)
@@ -119,7 +137,9 @@ class Distributor:
         self._gone.add(node)
         if error is not None and self.evals is not None:
             self.evals.dead_workers.bury(node.gateway.id, self.evals.started)
-        if self._lender is not None and self._lender.leave(node):
+        self._given_up.settle()
+        if self._lender is not None:
+            self._lender.leave(node)
             self._refill()
 
     def note(self, report: pytest.TestReport) -> None:
@@ -243,14 +263,19 @@ class Distributor:
             is_elsewhere=surface.is_elsewhere(node),
         )
 
-    def is_refused(self, node: Any) -> bool:
-        """Whether a worker that has just collected takes no part; the reason was reported."""
+    def is_gone(self, node: Any) -> bool:
+        """Whether a worker has ended, or takes no part, the reason of which was reported."""
         return node in self._gone
 
     def refuse(self, node: Any) -> bool:
         """Let a worker take no part; return whether any other does or may yet."""
         self._gone.add(node)
-        return any(each not in self._gone for each in self._mail.nodes)
+        self._given_up.settle()
+        return bool(self._working)
+
+    def given_up_by(self, node: Any) -> Collection[str]:
+        """Return the evals that a worker is not to be sent rollouts of: others can run them."""
+        return self._given_up.by(node)
 
     def share(self, node: Any) -> int:
         """Return how many rollouts a worker may have in flight; 0 or less for no limit."""

@@ -115,6 +115,7 @@ class WorkerLoop(RunLoop):
             if session.shouldfail or session.shouldstop:
                 return
             self._begin_new()
+            self._hand_back()
             if self._run_plain():
                 continue
             has_turn = inbox.are_plain_run
@@ -181,6 +182,17 @@ class WorkerLoop(RunLoop):
         if functions:
             assert self._functions is not None
             self._functions.add(functions)
+
+    def _hand_back(self) -> None:
+        """Give the controller what was not started of evals that were given up here."""
+        handed_back = self._worker.handed_back
+        while handed_back:
+            nodeid, jobs = handed_back.popleft()
+            items: list[RolloutItem] = [self._rollouts.forget(job) for job in jobs]
+            if self._functions is not None:
+                items += self._functions.withdraw(nodeid)
+            indices = [self._left.pop(item) for item in items]
+            self._worker.link.send("given_up", nodeid=nodeid, indices=indices)
 
     def _make_functions(self, known: FunctionEvals, session: pytest.Session) -> WorkerFunctions:
         from .worker_functions import WorkerFunctions, WorkerTurns
