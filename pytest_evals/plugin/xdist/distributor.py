@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .protocol import Layout
     from .scheduler import EvalScheduling
 
+# For each worker, as xdist has it with `-n`. A rollout that ends every worker would be paid for
+# without end otherwise.
+_RESTARTS = 4
+
 
 class Distributor:
     """Begins the runs, tells workers what to do of them, and stops them: the scheduler's EvalWork.
@@ -242,6 +246,7 @@ class Distributor:
             itemless.report_failure(error.run, "results", str(error), self._session)
             self.problem = "results cannot be kept"
             return
+        surface.limit_restarts(self._config, _RESTARTS * self.num_workers)
         if (seconds := evals.terminal.refresh_seconds) is not None:
             self._clock.start(seconds)
 

@@ -10,8 +10,13 @@ from ..conftest import SUMS, Project
 from ..function_project import FunctionProject
 
 
-def test_a_function_that_never_began_fails_the_build(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "workers",
+    [("-n2", "--max-worker-restart=0"), ("--dist=load", "--tx", "popen")],
+    ids=["none-replaced", "tx"],
+)
+def test_functions_that_end_every_worker_fail_the_build(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "500")
     project = FunctionProject(pytester)
@@ -27,7 +32,7 @@ def test_a_function_that_never_began_fails_the_build(
         async def test_it(deadly): ...
         """
     )
-    result = project.run("-p", "xdist", "-n2", "--max-worker-restart=0")
+    result = project.run("-p", "xdist", *workers)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         ["FAILED test_it.py::test_it::incomplete - incomplete: 2 of 2 rollouts never ran, *"]
