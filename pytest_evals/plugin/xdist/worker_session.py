@@ -32,7 +32,7 @@ from .link import KEY, Link
 from .remote import RemoteFolder
 from .reports import WorkerReports
 from .verdicts import decode_verdict
-from .worker import WorkerLoop
+from .worker import DeathBySignal, WorkerLoop
 
 
 def join(config: pytest.Config) -> WorkerSession:
@@ -49,7 +49,12 @@ def join(config: pytest.Config) -> WorkerSession:
     session = WorkerSession(config, Link(channel))
     session.loop = WorkerLoop(session)
     session.terminal = EvalTerminal(session)  # not registered: nobody sees a worker's terminal
-    for plugin in (reporting, WorkerReports(session.secrets.mask), session.loop):
+    for plugin in (
+        reporting,
+        WorkerReports(session.secrets.mask),
+        session.loop,
+        DeathBySignal(session.loop),
+    ):
         config.pluginmanager.register(plugin)
     return session
 
