@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from .attempts import Attempt
 from .groups import GroupBoard
@@ -12,6 +13,10 @@ from .run import EvalRun
 from .slots import Demand, Limits, Slots
 from .waiting import WaitingRollouts
 
+# Takes an eval whose endpoint, or what scores it, was given up, and rollouts of it that were not
+# started; whether it sees to them, so that they need not be refused.
+GivenUp: TypeAlias = Callable[[EvalRun, Sequence[RolloutJob]], bool]
+
 
 class Admission:
     """Which rollouts start next, and which are given up without having been started.
@@ -20,17 +25,23 @@ class Admission:
         limits: those in force at first.
         groups: hold what has only to be scored because the rest of its group failed; it takes a
             slot like a rollout, since a judge is asked, and comes before rollouts.
+        on_given_up: told of an eval before any of its rollouts is refused, once without any, then
+            of those that nothing in flight depends on; None to refuse all.
 
     Attributes:
         slots: to be taken and given back by whoever starts what `next` returns.
         outages: to be told what became of it.
     """
 
-    def __init__(self, limits: Limits, groups: GroupBoard) -> None:
+    def __init__(
+        self, limits: Limits, groups: GroupBoard, on_given_up: GivenUp | None = None
+    ) -> None:
         self.slots = Slots(limits)
         self.outages = Outages()
         self._groups = groups
         self._waiting = WaitingRollouts()
+        self._on_given_up = on_given_up
+        self._told: set[EvalRun] = set()
 
     def add(self, jobs: Iterable[RolloutJob]) -> None:
         """Let rollouts wait, behind those that do."""
@@ -52,11 +63,29 @@ class Admission:
         for run in self._waiting.runs:
             health, scoring = self.outages.endpoint(run.endpoint), self.outages.scoring(run)
             if health.status == "given up":
-                for job in self._waiting.take_all(run):
+                for job in self._refusable(run):
                     health.failed(Attempt(job, error=health.error))
                     yield from health.settled()
             elif scoring.is_given_up:
-                yield from map(scoring.refused, self._waiting.take_all(run))
+                yield from map(scoring.refused, self._refusable(run))
+
+    def tell_given_up(self, run: EvalRun) -> None:
+        """Tell, once, that an eval was given up: before its failures are reported."""
+        if self._on_given_up is not None and run not in self._told:
+            self._told.add(run)
+            self._on_given_up(run, ())
+
+    def _refusable(self, run: EvalRun) -> Sequence[RolloutJob]:
+        """Return what waits of an eval and has to be refused; none of it waits any more."""
+        jobs = self._waiting.take_all(run)
+        if self._on_given_up is None:
+            return jobs
+        self.tell_given_up(run)
+        free, bound = self._groups.divided(jobs)
+        if not free or not self._on_given_up(run, free):
+            return jobs
+        self._groups.forget(free)
+        return bound
 
     def demand(self) -> Demand:
         """Return what there is to do."""

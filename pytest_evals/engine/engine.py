@@ -10,7 +10,7 @@ from typing import Any
 
 from ..endpoints.endpoint import Endpoint
 from ..errors import ModelError, SetupError
-from .admission import Admission
+from .admission import Admission, GivenUp
 from .attempts import ENDINGS, Attempt, conclude, generate, jobs_anew
 from .clients import EndpointClients, MakeClient
 from .groups import GroupBoard
@@ -46,6 +46,7 @@ class Engine:
         host: runs the loop; a thread of its own when None.
         on_demand: takes what there is to do whenever more or fewer slots could be used than
             before; like `deliver`. Nobody is told while all slots are in use and rollouts wait.
+        on_given_up: may see to rollouts that would be refused; like `deliver`: `Admission`.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class Engine:
         deliver: Callable[[RolloutResult], None],
         host: LoopHost | None = None,
         on_demand: Callable[[Demand], None] | None = None,
+        on_given_up: GivenUp | None = None,
     ) -> None:
         self._clients = EndpointClients(make_client)
         self._deliver = deliver
         self._groups = GroupBoard()
-        self._admission = Admission(Limits(limit if limit > 0 else None), self._groups)
+        limits = Limits(limit if limit > 0 else None)
+        self._admission = Admission(limits, self._groups, on_given_up)
         self._tasks: dict[asyncio.Task[None], Attempt] = {}
         self._stopping = False
         self._shutdown: Shutdown | None = None
@@ -261,6 +264,8 @@ class Engine:
             return
         scoring = self._admission.outages.scoring(attempts[0].job.run)
         scoring.note(attempts, self._admission.slots)
+        if scoring.is_given_up:
+            self._admission.tell_given_up(attempts[0].job.run)
         # All of a group are on disk before one is delivered: what is reported and lost with its
         # process afterwards leaves no part of a group to be scored.
         for result in [conclude(attempt) for attempt in attempts]:
@@ -327,7 +332,11 @@ class Engine:
         return None if self._stopping else self._admission.demand()
 
     def _report_failures(self, health: EndpointHealth) -> None:
-        for failed in health.settled():
+        settled = health.settled()
+        if health.status == "given up":
+            for run in {failed.job.run for failed in settled}:
+                self._admission.tell_given_up(run)
+        for failed in settled:
             self._report_failure(failed)
 
     def _report_failure(self, failed: Attempt) -> None:

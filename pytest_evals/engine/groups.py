@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ _GroupKey: TypeAlias = tuple[EvalRun, int]
 @dataclass(slots=True)
 class _Group:
     pending: int = 0
+    is_whole: bool = True  # no member has ended
     generated: list[Attempt] = field(default_factory=list)
 
 
@@ -34,6 +35,27 @@ class GroupBoard:
             if is_scored_by_group(job):
                 self._open.setdefault(_key(job), _Group()).pending += 1
 
+    def divided(
+        self, jobs: Sequence[RolloutJob]
+    ) -> tuple[Sequence[RolloutJob], Sequence[RolloutJob]]:
+        """Divide all waiting rollouts of an eval: those of whole groups, and those of others.
+
+        The others have members that are in flight or have ended.
+        """
+        waiting = Counter(map(_key, jobs))
+        free: list[RolloutJob] = []
+        bound: list[RolloutJob] = []
+        for job in jobs:
+            group = self._open.get(_key(job))
+            is_free = group is None or (group.is_whole and group.pending == waiting[_key(job)])
+            (free if is_free else bound).append(job)
+        return free, bound
+
+    def forget(self, jobs: Iterable[RolloutJob]) -> None:
+        """Expect rollouts no more, which are all that was expected of their groups."""
+        for job in jobs:
+            self._open.pop(_key(job), None)
+
     def holds(self, job: RolloutJob) -> bool:
         """Whether the rollout is one of an open group, to be scored with the others of it."""
         return _key(job) in self._open
@@ -47,6 +69,7 @@ class GroupBoard:
         attempt.is_settled = True
         group = self._open[_key(attempt.job)]
         group.pending -= 1
+        group.is_whole = False
         if attempt.error is None:
             group.generated.append(attempt)
         if group.pending:

@@ -115,6 +115,10 @@ class RolloutsAhead:
         """Return the item that waits for a rollout."""
         return self._awaited.get((job.run, job.key))
 
+    def forget(self, job: RolloutJob) -> RolloutItem:
+        """Wait no more for a rollout that another process runs; return its item."""
+        return self._awaited.pop((job.run, job.key))
+
     def arrived(self, item: RolloutItem, result: RolloutResult) -> None:
         """Take the rollout of an item that need not be run, as its result is known."""
         self._arrived[item] = result
@@ -133,6 +137,7 @@ class RolloutsAhead:
             deliver=self._inbox.put,
             host=self._session.make_host(),
             on_demand=self._session.on_demand,
+            on_given_up=self._session.on_given_up,
         )
 
     def _begin(self, items: list[RolloutItem]) -> None:

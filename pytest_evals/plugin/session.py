@@ -22,6 +22,7 @@ from .runs import Run
 from .sections import Sections
 
 if TYPE_CHECKING:
+    from ..engine.admission import GivenUp
     from ..engine.engine import Engine
     from ..engine.loop import LoopHost
     from ..engine.oldest import Oldest
@@ -132,6 +133,11 @@ class EvalSession(EvalOwner):
     @property
     def on_demand(self) -> Callable[[Demand], None] | None:
         """What hears of the rollouts there are to run; None where nobody divides the limit."""
+        return None
+
+    @property
+    def on_given_up(self) -> GivenUp | None:
+        """What may see to the rollouts of evals that were given up; None to refuse them."""
         return None
 
     @property

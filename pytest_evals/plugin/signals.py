@@ -28,6 +28,9 @@ class StopSignals:
     Args:
         wake: called when one is noted; makes whoever waits for a result look. It must be safe to
             call from a signal handler.
+
+    Attributes:
+        was_terminated: SIGTERM has come, whatever became of it.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -36,6 +39,7 @@ class StopSignals:
         self._stands_back = False
         self._noted: int | None = None
         self._noted_at = 0.0
+        self.was_terminated = False
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
@@ -91,6 +95,7 @@ class StopSignals:
         self._noted = None
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
+        self.was_terminated |= number == signal.SIGTERM
         if not self._is_deferring or self._stands_back:
             self._strike(number)
         if self._noted is None:

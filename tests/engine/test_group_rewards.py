@@ -491,6 +491,17 @@ class TestBoard:
         assert board.ended(order[0]) == []
         assert board.ended(order[1]) == [generated]
 
+    def test_groups_that_were_begun_are_not_given_away(self, run: EvalRun) -> None:
+        board = GroupBoard()
+        jobs = jobs_of(run)
+        board.expect(jobs)
+        assert board.divided(jobs) == (jobs, [])
+        assert board.divided(jobs[1:]) == ([], jobs[1:])  # the other one is in flight
+        board.ended(attempt_of(run, ValueError()))
+        assert board.divided(jobs[1:]) == ([], jobs[1:])
+        board.forget(jobs)
+        assert not board.holds(jobs[0])
+
     def test_keeps_groups_apart(self, bench: Bench, run: EvalRun, ranking: Ranking) -> None:
         other = group_run(bench, FakeClient(), ranking, name="other", rollouts_per_example=1)
         board = GroupBoard()

@@ -174,6 +174,13 @@ class Flight:
         item.was_asked = True
         self._rollouts.submit([item])
 
+    def withdraw(self, nodeid: str) -> list[EvalFunction]:
+        """Return the rollouts of an eval that are not set up; they are none of these any more."""
+        runs = [run for run in self._todo if run.nodeid == nodeid]
+        withdrawn = [item for run in runs for item in self._todo.pop(run)]
+        self.waiting = {run.nodeid: len(items) for run, items in self._todo.items()}
+        return withdrawn
+
     def land(self, item: EvalFunction) -> None:
         """Run pytest's protocol of an item whose rollout has ended, then gates that wait for it."""
         del self._live[item]

@@ -77,7 +77,7 @@ class Controller:
             if self._work.problem is not None:
                 raise session.Failed(self._work.problem)
             evals = self._work.evals
-            if evals is not None and evals.started:
+            if evals is not None and evals.have_begun:
                 if not self._work.runs_ahead:
                     evals.judge_rest()
                 evals.end(session)

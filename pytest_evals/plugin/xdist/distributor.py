@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from .. import options
 from . import surface
 from .clock import Clock
+from .given_up import GivenUp
 from .mail import Mail
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from .lending import Lender
     from .protocol import Layout
     from .scheduler import EvalScheduling
+
+# For each worker, as xdist has it with `-n`. A rollout that ends every worker would be paid for
+# without end otherwise.
+_RESTARTS = 4
 
 
 class Distributor:
@@ -36,12 +41,20 @@ class Distributor:
         self._session = session
         self._config = session.config
         self._mail = mail
-        mail.handlers |= {"plan": self._planned, "demand": self._demanded, "ask": self._asked}
+        mail.handlers |= {
+            "plan": self._planned,
+            "demand": self._demanded,
+            "ask": self._asked,
+            "given_up": self._gave_up,
+        }
         self.scheduler: EvalScheduling | None = None
         self.evals: DistributedEvals | None = None
         self.problem: str | None = None
         self._clock = Clock(mail.wake)
         self._plans: dict[Any, dict[str, Any]] = {}
+        # Workers that have ended, and those that were refused.
+        self._gone: set[Any] = set()
+        self._given_up = GivenUp(lambda: self._working, self.tell)
         self._lender: Lender | None = None
         self._ahead: bool | None = None
         self._has_begun = False
@@ -52,6 +65,16 @@ class Distributor:
         """How many workers collect before anything is sent."""
         first = next(iter(self._mail.nodes), None)
         return 1 if first is None else first.workerinput["workercount"]
+
+    @property
+    def _present(self) -> list[Any]:
+        """The workers that have collected and not ended."""
+        return [node for node in self._plans if node not in self._gone]
+
+    @property
+    def _working(self) -> set[Any]:
+        """The workers that take part, or may once they have collected."""
+        return {*self._mail.nodes} - self._gone
 
     @property
     def runs_ahead(self) -> bool:
@@ -87,6 +110,12 @@ class Distributor:
         self._refill(node)
         self.tell(node, "answered")
 
+    def _gave_up(self, node: Any, nodeid: str, indices: Sequence[int]) -> None:
+        """Take back what a worker has not started of an eval that it has given up."""
+        self._given_up.note(node, nodeid)
+        if self.scheduler is not None:
+            self.scheduler.take_back(node, indices)
+
     def _refill(self, asking: Any = None) -> None:
         if self.scheduler is not None and self.runs_ahead:
             self.scheduler.refill(asking)
@@ -98,6 +127,9 @@ class Distributor:
         if self._plans.get(node) is None:
             return
         if self._has_begun:
+            if not self._fits(node):
+                self._gone.add(node)
+                return
             if self._lender is not None:
                 self._lender.join([node])
             self._send_start(node)
@@ -106,9 +138,12 @@ class Distributor:
 
     def lost(self, node: Any, error: object) -> None:
         """Keep the rows of a worker that died, and lend to others what it had."""
+        self._gone.add(node)
         if error is not None and self.evals is not None:
             self.evals.dead_workers.bury(node.gateway.id, self.evals.started)
-        if self._lender is not None and self._lender.leave(node):
+        self._given_up.settle()
+        if self._lender is not None:
+            self._lender.leave(node)
             self._refill()
 
     def note(self, report: pytest.TestReport) -> None:
@@ -167,7 +202,7 @@ class Distributor:
                 self._begin_runs(self.evals)
             if self.problem is None:
                 self._lend(self.evals)
-        for node in self._plans:
+        for node in self._present:
             if self.problem is None:
                 self._send_start(node)
             else:
@@ -182,21 +217,36 @@ class Distributor:
         found = disagreement({node: plan["evals"] for node, plan in self._plans.items()})
         if found is None:
             return None
-        node, text = found
+        self._report_difference(*found)
+        return "different evals were collected"
+
+    def _fits(self, node: Any) -> bool:
+        """Whether a worker that comes late collected the same evals; reports it where not."""
+        if self._plans[node]["has_failed"]:
+            return False  # as its own reports say
+        from .plan import disagreement
+
+        first = next(iter(self._plans))
+        found = disagreement({each: self._plans[each]["evals"] for each in (first, node)})
+        if found is not None:
+            self._report_difference(*found)
+        return found is None
+
+    def _report_difference(self, node: Any, text: str) -> None:
         report = pytest.CollectReport(node.gateway.id, "failed", text, [])
         self._config.hook.pytest_collectreport(report=report)
-        return "different evals were collected"
 
     def _begin_runs(self, evals: DistributedEvals) -> None:
         from .. import itemless
         from ..starting import ResultsError
 
         try:
-            evals.begin(len(self._plans), self.scheduler.in_flight if self.scheduler else None)
+            evals.begin(len(self._present), self.scheduler.in_flight if self.scheduler else None)
         except ResultsError as error:
             itemless.report_failure(error.run, "results", str(error), self._session)
             self.problem = "results cannot be kept"
             return
+        surface.limit_restarts(self._config, _RESTARTS * self.num_workers)
         if (seconds := evals.terminal.refresh_seconds) is not None:
             self._clock.start(seconds)
 
@@ -205,7 +255,7 @@ class Distributor:
 
         specs = {nodeid: run.spec for nodeid, run in evals.runs.items()}
         self._lender = Lender(limits_of(evals.limit, specs), self.tell)
-        self._lender.join(self._plans)
+        self._lender.join(self._present)
 
     def _send_start(self, node: Any) -> None:
         current = str(self.evals.current) if self.evals and self.evals.current else None
@@ -217,6 +267,20 @@ class Distributor:
             current=current,
             is_elsewhere=surface.is_elsewhere(node),
         )
+
+    def is_gone(self, node: Any) -> bool:
+        """Whether a worker has ended, or takes no part, the reason of which was reported."""
+        return node in self._gone
+
+    def refuse(self, node: Any) -> bool:
+        """Let a worker take no part; return whether any other does or may yet."""
+        self._gone.add(node)
+        self._given_up.settle()
+        return bool(self._working)
+
+    def given_up_by(self, node: Any) -> Collection[str]:
+        """Return the evals that a worker is not to be sent rollouts of: others can run them."""
+        return self._given_up.by(node)
 
     def share(self, node: Any) -> int:
         """Return how many rollouts a worker may have in flight; 0 or less for no limit."""

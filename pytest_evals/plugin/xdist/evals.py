@@ -89,6 +89,11 @@ class DistributedEvals(EvalOwner):
         return tuple(self.runs.values())
 
     @property
+    def have_begun(self) -> bool:
+        """Whether their rollouts were to run, so that each eval has to account for its own."""
+        return bool(self._begun)
+
+    @property
     def in_flight(self) -> int | None:
         """About how many rollouts are in flight; None while none was started."""
         return self._in_flight() if self.started and self._in_flight else None

@@ -24,10 +24,12 @@ class Inbox:
         is_elsewhere: this is, for all that is known, another machine than the controller's.
         verdicts: of gates, by node id.
         replays: by index, the rows of rollouts that a worker that died had scored or generated.
+        refused: the evals that every worker has given up, by node id.
         is_stopped: everything is to be dropped.
         is_shut: nothing more will come.
         is_plain_over: no more plain tests will come.
         is_answered: the controller has sent all that it has for now, as it was asked to.
+        wake: makes the main thread look; any thread can call it.
     """
 
     def __init__(self, link: Link) -> None:
@@ -38,8 +40,9 @@ class Inbox:
         self.is_elsewhere = False
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.replays: dict[int, str] = {}
+        self.refused: set[str] = set()
         self.is_stopped = self.is_shut = self.is_plain_over = self.is_answered = False
-        self._wake: Callable[[], None] = lambda: None
+        self.wake: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._opened = threading.Condition()
         self._started = threading.Event()
@@ -60,7 +63,7 @@ class Inbox:
             items: what indices count.
             wake: called after each; makes the main thread look.
         """
-        self._interactor, self._items, self._wake = interactor, items, wake
+        self._interactor, self._items, self.wake = interactor, items, wake
         interactor.channel.setcallback(self._command, endmarker=None)
 
     def _hear(self, name: str, data: dict[str, Any]) -> None:
@@ -75,6 +78,8 @@ class Inbox:
             self.replays.update(data["rows"])
         elif name == "verdict":
             self.verdicts[data.pop("gate")] = data
+        elif name == "refuse":
+            self.refused.add(data["nodeid"])
         elif name == "opened":
             with self._opened:
                 self._runs = {**self._runs, data["nodeid"]: data["run"]}
@@ -85,7 +90,7 @@ class Inbox:
             self.is_plain_over = True
         elif name in ("stop", "end"):
             self._stop()
-        self._wake()
+        self.wake()
 
     def _command(self, command: Any) -> None:
         name, data = ("stop", {}) if command is None else command
@@ -98,7 +103,7 @@ class Inbox:
             self._started.set()
         elif name == "stop":
             self._stop()
-        self._wake()
+        self.wake()
 
     def _stop(self) -> None:
         self.is_stopped = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -34,6 +34,18 @@ class EvalWork(Protocol):
 
     def begin(self) -> bool:
         """Begin the runs, once every worker has collected; False when they cannot begin."""
+        ...
+
+    def is_gone(self, node: Any) -> bool:
+        """Whether a worker has ended, or takes no part, the reason of which was reported."""
+        ...
+
+    def refuse(self, node: Any) -> bool:
+        """Let a worker take no part; return whether any other does or may yet."""
+        ...
+
+    def given_up_by(self, node: Any) -> Collection[str]:
+        """Return the evals that a worker is not to be sent rollouts of."""
         ...
 
     def share(self, node: Any) -> int:

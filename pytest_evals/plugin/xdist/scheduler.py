@@ -41,7 +41,7 @@ class EvalScheduling:
         self._plain: list[int] | None = None
         self._place: dict[int, int] = {}
         self._has_failed = False
-        self._unsent = UnsentRollouts()
+        self._unsent = UnsentRollouts({})
         self._pending: dict[Any, dict[int, Unit]] = {}
         self._decided: set[int] = set()
         self._gates = WaitingGates({}, {})
@@ -108,7 +108,7 @@ class EvalScheduling:
             self._collections[node] = []
             self.inner.add_node_collection(self._proxies[node], ids)
             return
-        if self.collection is not None and ids != self.collection:
+        if self.collection is not None and self._is_refused(node, ids):
             return
         first = next(iter(self._collections.values()), ids)
         self._collections[node] = first if ids == first else ids  # a hundred thousand ids, once
@@ -121,6 +121,7 @@ class EvalScheduling:
         layout = self._work.layout()
         if layout is None:
             return
+        self._unsent = UnsentRollouts(layout.eval_of)
         self._unsent.add(layout.units)
         self._gates = WaitingGates(layout.gates, layout.eval_of)
         ours = {
@@ -151,26 +152,44 @@ class EvalScheduling:
                 self.inner.schedule()
         self._release_gates()
 
+    def _is_refused(self, node: Any, ids: list[str]) -> bool:
+        """Whether a worker that comes late cannot take part; it is shut down then."""
+        if ids == self.collection and not self._work.is_gone(node):
+            return False
+        if not self._work.is_gone(node):
+            first = next(iter(self._collections))
+            self._report_difference(first, node, ids)
+        if not self._work.refuse(node):
+            self._has_failed = True  # nobody is left, nor will be: a refused one is not replaced
+        node.shutdown()
+        return True
+
     def _differ(self) -> bool:
         (first, ids), *others = self._collections.items()
         has_differed = False
         for node, theirs in others:
             if theirs is ids or self._plain is None:
                 continue
-            text = surface.collection_difference(ids, theirs, first.gateway.id, node.gateway.id)
-            report = pytest.CollectReport(
-                nodeid=node.gateway.id, outcome="failed", longrepr=text, result=[]
-            )
-            self.config.hook.pytest_collectreport(report=report)
+            self._report_difference(first, node, theirs)
             has_differed = True
         return has_differed
+
+    def _report_difference(self, first: Any, node: Any, theirs: list[str]) -> None:
+        text = surface.collection_difference(
+            self._collections[first], theirs, first.gateway.id, node.gateway.id
+        )
+        report = pytest.CollectReport(
+            nodeid=node.gateway.id, outcome="failed", longrepr=text, result=[]
+        )
+        self.config.hook.pytest_collectreport(report=report)
 
     def _refill(self, node: Any, *, is_at_last: bool = False) -> None:
         if not self._takes_items(node) or self.is_stopping:
             return
         pending = self._pending[node]
         have = 1 if is_at_last else len(pending)
-        units = self._unsent.take(self._work.share(node), have, len(self._pending))
+        share, without = self._work.share(node), self._work.given_up_by(node)
+        units = self._unsent.take(share, have, len(self._pending), without)
         if units:
             pending.update((index, unit) for unit in units for index in unit)
             send = [index for unit in units for index in unit]
@@ -179,7 +198,8 @@ class EvalScheduling:
 
     def _takes_items(self, node: Any) -> bool:
         """Whether a worker has collected, and is neither gone nor about to go."""
-        return node in self._collections and node in self._proxies and not node.shutting_down
+        is_up = node in self._collections and node in self._proxies
+        return is_up and not node.shutting_down and not self._work.is_gone(node)
 
     def refill(self, asking: Any = None) -> None:
         """Send more where there is room; to be called when the limit was divided anew.
@@ -190,6 +210,12 @@ class EvalScheduling:
         """
         for node in self.nodes:
             self._refill(node, is_at_last=node is asking)
+
+    def take_back(self, node: Any, indices: Sequence[int]) -> None:
+        """Take rollouts back that a worker has not started and others can run."""
+        pending = self._pending.get(node, {})
+        self._unsent.take_back({i: pending.pop(i) for i in indices if i in pending})
+        self.refill()
 
     def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
         """Note that a worker has run an item, and send it more."""

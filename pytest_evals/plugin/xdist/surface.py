@@ -75,6 +75,16 @@ def is_scheduled_by(config: pytest.Config, scheduler: object) -> bool:
     return getattr(dsession_of(config), "sched", None) is scheduler
 
 
+def limit_restarts(config: pytest.Config, count: int) -> None:
+    """Let at most so many workers be replaced, where neither xdist nor the user has a limit.
+
+    xdist has one with `-n` only.
+    """
+    dsession = dsession_of(config)
+    if getattr(dsession, "_max_worker_restart", count) is None:
+        dsession._max_worker_restart = count
+
+
 def is_elsewhere(node: Any) -> bool:
     """Whether a worker is, for all that is known, on another machine."""
     spec = node.gateway.spec

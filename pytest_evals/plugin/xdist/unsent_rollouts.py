@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .protocol import Unit
 
@@ -12,43 +12,59 @@ _SPARE = 16
 
 
 class UnsentRollouts:
-    """A queue of rollouts, in units that stay together."""
+    """A queue of rollouts for each eval, in units that stay together.
 
-    def __init__(self) -> None:
-        self._units: deque[Unit] = deque()
+    Args:
+        eval_of: the node id of the eval of every rollout, by index of its item.
+    """
+
+    def __init__(self, eval_of: Mapping[int, str]) -> None:
+        self._eval_of = eval_of
+        self._queues: dict[str, deque[Unit]] = {}
 
     @property
     def are_left(self) -> bool:
         """Whether there are any."""
-        return bool(self._units)
+        return any(self._queues.values())
 
     def add(self, units: Iterable[Unit]) -> None:
         """Add rollouts that come last."""
-        self._units.extend(units)
+        for unit in units:
+            self._queue_of(unit).append(unit)
 
-    def take(self, share: int, have: int, workers: int) -> list[Unit]:
+    def _queue_of(self, unit: Unit) -> deque[Unit]:
+        return self._queues.setdefault(self._eval_of[unit[0]], deque())
+
+    def take(
+        self, share: int, have: int, workers: int, without: Collection[str] = ()
+    ) -> list[Unit]:
         """Return what to send to a worker now; empty where it has enough.
 
         Args:
             share: how many rollouts it may have in flight; 0 or less for no limit.
             have: how many items it has been sent that have not ended.
             workers: how many there are.
+            without: evals of which it is sent nothing.
         """
         if 2 * have >= 3 * share > 0:
             return []
-        room = self._room(share, have, workers)
+        queues = [
+            queue for nodeid, queue in self._queues.items() if queue and nodeid not in without
+        ]
+        room = self._room(queues, share, have, workers)
         taken: list[Unit] = []
-        while self._units and room > 0:
-            taken.append(self._units.popleft())
-            room -= len(taken[-1])
+        for queue in queues:
+            while queue and room > 0:
+                taken.append(queue.popleft())
+                room -= len(taken[-1])
         return taken
 
-    def _room(self, share: int, have: int, workers: int) -> int:
+    def _room(self, queues: Sequence[deque[Unit]], share: int, have: int, workers: int) -> int:
         room = 2 * share + _SPARE - have
-        if share > 0 and len(self._units) >= 4 * share:
+        if share > 0 and sum(map(len, queues)) >= 4 * share:
             return room
         # The last of them are divided evenly, or one worker would have them all.
-        even = -(-sum(len(unit) for unit in self._units) // workers)
+        even = -(-sum(len(unit) for queue in queues for unit in queue) // workers)
         return even if share <= 0 else min(room, max(even, share - have))
 
     def take_back(self, lost: Mapping[int, Unit]) -> None:
@@ -60,4 +76,5 @@ class UnsentRollouts:
         again: dict[int, Unit] = {}
         for index, unit in lost.items():
             again.setdefault(id(unit), []).append(index)
-        self._units.extendleft(reversed(again.values()))
+        for left in reversed(again.values()):
+            self._queue_of(left).appendleft(left)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections import deque
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -95,7 +98,7 @@ class WorkerLoop(RunLoop):
         if self._worker.functions is not None:
             self._functions = self._make_functions(self._worker.functions, session)
         self._inbox.follow(self._interactor, session.items, lambda: self._rollouts.wake())
-        with self._signals.deferred(), self._kept_apart():
+        with self._signals.caught(), self._signals.deferred(), self._kept_apart():
             self._inbox.wait_for_start()
             if self._inbox.runs_ahead and not self._inbox.is_stopped:
                 self.start([])
@@ -115,6 +118,7 @@ class WorkerLoop(RunLoop):
             if session.shouldfail or session.shouldstop:
                 return
             self._begin_new()
+            self._hand_back()
             if self._run_plain():
                 continue
             has_turn = inbox.are_plain_run
@@ -181,6 +185,17 @@ class WorkerLoop(RunLoop):
         if functions:
             assert self._functions is not None
             self._functions.add(functions)
+
+    def _hand_back(self) -> None:
+        """Give the controller what was not started of evals that were given up here."""
+        handed_back = self._worker.handed_back
+        while handed_back:
+            nodeid, jobs = handed_back.popleft()
+            items: list[RolloutItem] = [self._rollouts.forget(job) for job in jobs]
+            if self._functions is not None:
+                items += self._functions.withdraw(nodeid)
+            indices = [self._left.pop(item) for item in items]
+            self._worker.link.send("given_up", nodeid=nodeid, indices=indices)
 
     def _make_functions(self, known: FunctionEvals, session: pytest.Session) -> WorkerFunctions:
         from .worker_functions import WorkerFunctions, WorkerTurns
@@ -255,8 +270,32 @@ class WorkerLoop(RunLoop):
                 self._told_unmeasured.add(run.nodeid)
                 self._note(run, first_unmeasured=run.first_unmeasured)
 
+    @property
+    def dies_of_signal(self) -> bool:
+        """Whether it was ended by a SIGTERM that is not the controller's business as well."""
+        return self._signals.was_terminated and not self._inbox.is_stopped
+
     def _tear_down(self) -> None:
         super()._tear_down()
         for run in self._worker.runs:
             if run.warnings:
                 self._note(run, warnings=run.warnings)
+
+
+class DeathBySignal:
+    """Lets a worker that got SIGTERM die of it after all, once everything is torn down.
+
+    One that ended in an orderly way would not be replaced, and xdist takes what it had for run.
+    """
+
+    def __init__(self, loop: WorkerLoop) -> None:
+        self._loop = loop
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """Die before xdist says that the worker has ended."""
+        result = yield
+        if self._loop.dies_of_signal:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result

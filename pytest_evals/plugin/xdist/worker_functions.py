@@ -147,11 +147,28 @@ class WorkerFunctions:
             flight.land(self._ended.popleft())
         elif not flight.launch():
             return False
+        self._note_flight(flight)
+        return True
+
+    def _note_flight(self, flight: Flight) -> None:
         if flight.is_over:
             self._functions.flight = None
             self._standing.close()
         self._evals.waiting = flight.waiting
-        return True
+
+    def withdraw(self, nodeid: str) -> list[EvalFunction]:
+        """Return the rollouts of an eval that are not set up; they do not run here any more."""
+        withdrawn = [item for _, items in self._plan for item in items if item.run.nodeid == nodeid]
+        if withdrawn:
+            chosen = {*withdrawn}
+            rest = ((a, deque(i for i in items if i not in chosen)) for a, items in self._plan)
+            self._plan = deque((is_ahead, items) for is_ahead, items in rest if items)
+        if (flight := self._functions.flight) is not None:
+            withdrawn += flight.withdraw(nodeid)
+            self._note_flight(flight)
+        for item in withdrawn:
+            self._rows.pop(item, None)
+        return withdrawn
 
     def _begin(self) -> bool:
         _, items = self._plan.popleft()

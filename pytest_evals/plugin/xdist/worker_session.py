@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ...engine.admission import GivenUp
 from ...engine.culprit import CurrentRollout
 from ...engine.engine import Engine
 from ...engine.loop import LoopHost, LoopThread
-from ...engine.rollouts import RolloutResult
+from ...engine.rollouts import RolloutJob, RolloutResult
+from ...engine.run import EvalRun
 from ...engine.slots import Demand
 from ...gates.grammar import Gate
 from ...gates.verdicts import Verdict
@@ -29,7 +32,7 @@ from .link import KEY, Link
 from .remote import RemoteFolder
 from .reports import WorkerReports
 from .verdicts import decode_verdict
-from .worker import WorkerLoop
+from .worker import DeathBySignal, WorkerLoop
 
 
 def join(config: pytest.Config) -> WorkerSession:
@@ -46,7 +49,12 @@ def join(config: pytest.Config) -> WorkerSession:
     session = WorkerSession(config, Link(channel))
     session.loop = WorkerLoop(session)
     session.terminal = EvalTerminal(session)  # not registered: nobody sees a worker's terminal
-    for plugin in (reporting, WorkerReports(session.secrets.mask), session.loop):
+    for plugin in (
+        reporting,
+        WorkerReports(session.secrets.mask),
+        session.loop,
+        DeathBySignal(session.loop),
+    ):
         config.pluginmanager.register(plugin)
     return session
 
@@ -59,6 +67,7 @@ class WorkerSession(EvalSession):
         inbox: what came from there.
         name: of the worker.
         waiting: by node id of the eval, rollouts of functions that the engine has not heard of.
+        handed_back: evals that were given up here, each with rollouts that others can run.
     """
 
     def __init__(self, config: pytest.Config, link: Link) -> None:
@@ -66,6 +75,8 @@ class WorkerSession(EvalSession):
         self.link = link
         self.inbox = Inbox(link)
         self.waiting: Mapping[str, int] = {}
+        self._ended: set[str] = set()
+        self.handed_back: deque[tuple[str, Sequence[RolloutJob]]] = deque()
         self.name: str = config.workerinput["workerid"]  # type: ignore[attr-defined]
 
     @property
@@ -79,6 +90,22 @@ class WorkerSession(EvalSession):
             waiting, in_flight = evals.get(nodeid, (0, 0))
             evals[nodeid] = (waiting + count, in_flight)
         self.inbox.borrower.tell(dataclasses.replace(demand, evals=evals))
+
+    @property
+    def on_given_up(self) -> GivenUp | None:
+        """Hands what the engine would refuse back to the controller, where that chooses."""
+        return self._hand_back if self.inbox.runs_ahead else None
+
+    def _hand_back(self, run: EvalRun, jobs: Sequence[RolloutJob]) -> bool:
+        # In the thread of the engine, which must not wait for an item that runs.
+        if run.name in self.inbox.refused:
+            return False
+        if jobs and any(each.begins_late and each.nodeid == run.name for each in self.runs):
+            return False  # set up already
+        self.link.send("given_up", nodeid=run.name, indices=[])
+        self.handed_back.append((run.name, jobs))
+        self.inbox.wake()
+        return True
 
     def make_host(self) -> LoopHost | None:
         """Return a loop that notes on disk whose code is on the CPU; None if it cannot."""
@@ -127,7 +154,23 @@ class WorkerSession(EvalSession):
 
     def obtain(self, item: RolloutItem) -> RolloutResult:
         """Return the rollout of an item; the hooks see it at the controller."""
-        return self.loop.obtain(item)
+        result = self.loop.obtain(item)
+        if self.inbox.runs_ahead and item.run.tolerates_errors:
+            self._weigh(item.run.nodeid, result)
+        return result
+
+    def _weigh(self, nodeid: str, result: RolloutResult) -> None:
+        """Let a result be the end of its endpoint only where every worker has given that up.
+
+        As long as another one has not, it is one of the errors that the eval tolerates. Else the
+        first rollout that was refused is reported in its place.
+        """
+        if result.ends_endpoint and nodeid not in self.inbox.refused:
+            result.ends_endpoint = False
+            self._ended.add(nodeid)
+        elif result.cause is not None and nodeid in self._ended & self.inbox.refused:
+            self._ended.discard(nodeid)
+            result.ends_endpoint, result.cause = True, None
 
     def judge(self, run: OwnedRun, gate: Gate) -> Verdict | None:
         """Return the controller's verdict.

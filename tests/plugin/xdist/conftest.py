@@ -32,7 +32,7 @@ DEADLY = """
         if _dies(info["n"]):
             if info["by"] == "exit":
                 os._exit(3)
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGTERM if info["by"] == "term" else signal.SIGKILL)
         return float(answer in completion[-1]["content"])
 
     def load_environment(examples=20, by="exit", groups=False):

@@ -61,6 +61,17 @@ def test_a_killed_worker_costs_only_what_was_in_flight(
     assert slow_demo.requests - asked <= 20 + 3
 
 
+def test_a_worker_that_is_terminated_is_replaced(deadly: Project, slow_demo: DemoServer) -> None:
+    bench = BENCH + 'env_args = { by = "term" }\nmax_concurrent = 4\ngates = ["reward >= 0.1"]'
+    deadly.evals(bench, url=slow_demo.url)
+    die(deadly, 7, times=1)
+    result = deadly.run("bench.toml", "-n2")
+    assert result.ret == 0, result.stdout.str()
+    result.assert_outcomes(passed=20 + 2)
+    assert "replacing crashed worker" in result.stdout.str()
+    assert slow_demo.requests <= 20 + 3
+
+
 def test_a_rollout_that_is_killed_twice_is_blamed(deadly: Project, url: str) -> None:
     deadly.evals(BENCH + 'env_args = { by = "kill", examples = 4 }', url=url)
     die(deadly, 2, times=9)

@@ -290,7 +290,10 @@ def test_the_first_failure_ends_what_runs_alone(project: FunctionProject) -> Non
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_ctrl_c_tears_down_what_was_set_up(project: FunctionProject, alone: bool) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 2), (signal.SIGTERM, 143)])
+def test_signals_tear_down_what_was_set_up(
+    project: FunctionProject, alone: bool, number: signal.Signals, code: int
+) -> None:
     count = 1 if alone else 3
     os.mkfifo(project.path / "begun")
     project.write(
@@ -311,11 +314,11 @@ def test_ctrl_c_tears_down_what_was_set_up(project: FunctionProject, alone: bool
     process = project.start("-p", "xdist", "-n1")
     try:
         (project.path / "begun").read_text()
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         told, _ = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert process.returncode == 2, told
+    assert process.returncode == code, told
     assert project.log() == ["down"] * count
     assert "INTERNALERROR" not in told
 

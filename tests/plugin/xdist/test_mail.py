@@ -106,8 +106,11 @@ def test_eval_without_gates_keeps_nobody_waiting() -> None:
     assert gates.due() == []
 
 
+EVAL_OF = dict.fromkeys(range(10), "a") | {10: "b", 11: "b"}
+
+
 def test_last_rollouts_are_divided_evenly_and_units_stay_together() -> None:
-    unsent = UnsentRollouts()
+    unsent = UnsentRollouts(EVAL_OF)
     unsent.add([[0, 1, 2], [3, 4, 5], [6, 7], [8]])
     assert unsent.take(share=4, have=0, workers=2) == [[0, 1, 2], [3, 4, 5]]
     assert unsent.take(share=4, have=6, workers=2) == []
@@ -116,7 +119,7 @@ def test_last_rollouts_are_divided_evenly_and_units_stay_together() -> None:
 
 
 def test_lost_rollouts_come_first_again() -> None:
-    unsent = UnsentRollouts()
+    unsent = UnsentRollouts(EVAL_OF)
     first, second = [0, 1], [2, 3]
     unsent.add([[4]])
     unsent.take_back({0: first, 1: first, 3: second})
@@ -124,6 +127,15 @@ def test_lost_rollouts_come_first_again() -> None:
 
 
 def test_no_limit_sends_each_worker_its_part() -> None:
-    unsent = UnsentRollouts()
+    unsent = UnsentRollouts(EVAL_OF)
     unsent.add([[index] for index in range(10)])
     assert len(unsent.take(share=0, have=0, workers=2)) == 5
+
+
+def test_a_worker_is_sent_nothing_of_what_it_has_given_up() -> None:
+    unsent = UnsentRollouts(EVAL_OF)
+    unsent.add([[0, 1], [2], [10], [11]])
+    assert unsent.take(share=4, have=0, workers=1, without={"a"}) == [[10], [11]]
+    unsent.take_back({11: [11]})
+    assert unsent.take(share=4, have=0, workers=1, without={"a", "b"}) == []
+    assert unsent.take(share=4, have=0, workers=1) == [[0, 1], [2], [11]]
