@@ -88,6 +88,10 @@ class JudgeError(InfraError):
     """A judge gave no verdict: it could not be asked, failed, refused or said nothing."""
 
 
+class CacheMissError(Error):
+    """The response cache holds no answer, and the model is not to be asked: replay alone."""
+
+
 class RewardError(Error):
     """A reward function raised, or returned something that is not a finite number.
 
@@ -115,11 +119,11 @@ def outcome_of(error: BaseException) -> Outcome:
 def is_outage(error: BaseException) -> bool:
     """Whether `error` itself says that a service failed, not the code that raised it.
 
-    That is a `ModelError`, an `InfraError`, a `ConnectionError`, what the usual libraries for HTTP
-    and for APIs raise, and a `TimeoutError` that one of them raised. Those are told by name:
-    importing the packages to ask takes a second.
+    That is a `ModelError`, an `InfraError`, a `CacheMissError`, a `ConnectionError`, what the
+    usual libraries for HTTP and for APIs raise, and a `TimeoutError` that one of them raised. Those
+    are told by name: importing the packages to ask takes a second.
     """
-    if isinstance(error, ModelError | InfraError | ConnectionError):
+    if isinstance(error, ModelError | InfraError | CacheMissError | ConnectionError):
         return True
     if type(error) is TimeoutError:
         return _raised_in(error) in _NETWORK_PACKAGES

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..clients.cache import CachedClient
 from ..clients.client import Client
 from ..errors import InfraError, causes_of, outcome_of
 from ..state import State
@@ -46,6 +47,7 @@ class Attempt:
         is_stored: its state is that of a stored row: the model was not asked.
         has_begun: its own code runs, so what becomes of it is decided where that ends.
         is_concluded: its result was made.
+        cached: its client, where answers are looked up before they are asked for.
         output: what its code prints and logs.
     """
 
@@ -63,6 +65,7 @@ class Attempt:
     has_begun: bool = False
     is_concluded: bool = False
     ends_endpoint: bool = False
+    cached: CachedClient | None = None
     output: RolloutOutput = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,7 +74,9 @@ class Attempt:
     @property
     def answered(self) -> bool:
         """Whether the model answered at least once, and now: a stored answer shows nothing."""
-        return self.state is not None and not self.is_stored and bool(self.state.trajectory)
+        if self.state is None or self.is_stored or not self.state.trajectory:
+            return False
+        return self.cached is None or not self.cached.hits or self.cached.asked > 0
 
     @property
     def outcome(self) -> RolloutOutcome:
@@ -83,7 +88,7 @@ class Attempt:
     @property
     def ran_out_of_time(self) -> bool:
         """Whether the environment's own limit ended it before any answer."""
-        if self.state is None or self.answered or self.is_stored:
+        if self.state is None or self.is_stored or self.state.trajectory:
             return False
         return bool(self.state.get("timed_out"))
 
@@ -91,6 +96,8 @@ class Attempt:
 async def generate(attempt: Attempt, client: Client) -> None:
     """Roll the model out; what it answered is on disk when this returns without an error."""
     run, job = attempt.job.run, attempt.job
+    if run.cache is not None:
+        client = attempt.cached = CachedClient(client, run.cache, *job.key)
     if job.stored is not None and _take_stored(attempt, job.stored, client):
         return
     limit = TimeLimit(LIMIT_SECONDS)
@@ -173,9 +180,26 @@ def error_in(state: State) -> BaseException | None:
 def _save_generated(attempt: Attempt) -> None:
     state, job = attempt.state, attempt.job
     assert state is not None
-    attempt.head = rows.encode_head(state, rollout=job.rollout, prediction=_prediction(attempt))
+    attempt.head = rows.encode_head(
+        state,
+        rollout=job.rollout,
+        prediction=_prediction(attempt),
+        from_cache=_from_cache(attempt),
+    )
     if attempt.error is None:
         job.run.folder.append(rows.generated_line(attempt.head, state, kept_of(state)))
+
+
+def _from_cache(attempt: Attempt) -> rows.Row | None:
+    """Return how many answers were known, and their tokens; None where the model gave all."""
+    cached = attempt.cached
+    if cached is None or not cached.hits:
+        return None
+    return {
+        "answers": cached.hits,
+        "input_tokens": cached.input_tokens,
+        "output_tokens": cached.output_tokens,
+    }
 
 
 def _prediction(attempt: Attempt) -> Any:
@@ -230,6 +254,8 @@ def _result(attempt: Attempt) -> RolloutResult:
         warnings=attempt.warnings,
         output=attempt.output,
     )
+    if attempt.cached is not None and attempt.cached.problem is not None:
+        result.warnings = (*result.warnings, attempt.cached.problem)
     if state is None:
         return result
     result.prompt, result.completion = state.get("prompt"), state.get("completion")
@@ -238,7 +264,7 @@ def _result(attempt: Attempt) -> RolloutResult:
         result.output_tokens = state.usage.completion_tokens
     for what, seconds in state.get("slow_calls") or ():
         result.slow_calls[what] = max(seconds, result.slow_calls.get(what, 0.0))
-    result.warnings = (*attempt.warnings, *(state.get("eval_warnings") or ()))
+    result.warnings = (*result.warnings, *(state.get("eval_warnings") or ()))
     if result.outcome == "scored":
         result.reward, result.metrics = state["reward"], state["metrics"] or {}
         result.reward_errors = len(state.get("reward_errors") or ())

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..clients.cache import ResponseCache
 from ..endpoints.endpoint import Endpoint
 from ..environments.environment import Environment
 from ..store.run_folder import RunFolder
@@ -28,6 +29,7 @@ class EvalRun:
         pass_threshold: a rollout is correct from this reward on.
         max_concurrent: cap on the eval's own rollouts in flight; None for none.
         rollout_seed: base of the seeds sent; None sends none.
+        cache: where answers are looked up before the model is asked; None where it is off.
     """
 
     name: str
@@ -40,6 +42,7 @@ class EvalRun:
     pass_threshold: float
     max_concurrent: int | None = None
     rollout_seed: int | None = None
+    cache: ResponseCache | None = None
 
     def sampling_args_of(self, example_id: int, rollout: int) -> dict[str, Any]:
         """Return the sampling arguments of one rollout, its seed included."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..clients.cache import ResponseCache
 from ..config.spec import EvalSpec
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.urls import public_url
@@ -72,8 +73,8 @@ class Run(OwnedRun):
         assert self._eval_run is not None
         return self._eval_run
 
-    def open(self, folder: RunFolder, endpoint: Endpoint) -> None:
-        """Give the run its folder and log, and the endpoint as it is reached now."""
+    def open(self, folder: RunFolder, endpoint: Endpoint, cache: ResponseCache | None) -> None:
+        """Give the run its folder and log, the endpoint as it is reached now, and its cache."""
         self.take_folder(folder, public_url(endpoint.url))
         self._eval_run = EvalRun(
             name=self.nodeid,
@@ -86,6 +87,7 @@ class Run(OwnedRun):
             pass_threshold=self.facts.pass_threshold,
             max_concurrent=self.spec.max_concurrent,
             rollout_seed=self.spec.rollout_seed,
+            cache=cache,
         )
 
     def job(self, example: dict[str, Any], rollout: int, stored: str | None = None) -> RolloutJob:

@@ -18,6 +18,7 @@ from .endpoints import SessionEndpoints
 from .environments import SessionEnvironments
 from .owner import EvalOwner
 from .reading import EvalReader
+from .response_cache import SessionCache
 from .runs import Run
 from .sections import Sections
 
@@ -43,6 +44,7 @@ class EvalSession(EvalOwner):
     Attributes:
         endpoints: where the models are served.
         environments: what is evaluated.
+        cache: what models have answered before.
         output: what rollouts print and log.
         runs: the evals that were collected, in order.
         reader: reads eval files.
@@ -59,6 +61,7 @@ class EvalSession(EvalOwner):
         super().__init__(config)
         self.endpoints = SessionEndpoints(config.invocation_params.dir, self.secrets)
         self.environments = SessionEnvironments(config)
+        self.cache = SessionCache(config, self.secrets.mask)
         self.output = OutputCapture(config, self.secrets.mask)
         self.runs: list[Run] = []
         self.specs: list[EvalSpec] = []
@@ -148,6 +151,7 @@ class EvalSession(EvalOwner):
         return [
             *(f"evals: ignored {phrase}" for phrase in self.reader.overridden),
             *(["evals: ignored --evals-set: a test function has its mark"] if unused else []),
+            *self.cache.notices,
             *(f"evals: {text}" for run in self.runs for text in run.warnings),
             *self.environments.verifiers.notices,
         ]
@@ -167,15 +171,17 @@ class EvalSession(EvalOwner):
             siblings: the evals of the same file, to name those that lack the same key.
 
         Returns:
-            None when its endpoint's missing key was reported already.
+            None when its endpoint's missing key, or the cache, was reported already.
 
         Raises:
-            SetupError: the endpoint, the key or the environment cannot be used.
+            SetupError: the endpoint, the key, the cache or the environment cannot be used.
         """
+        if not self.cache.open():
+            return None
         endpoint = self.endpoints.of(spec)
         if not self.config.hook.pytest_evals_make_client.get_hookimpls():
             check_client_type(endpoint)
-        if not self.endpoints.read_key(endpoint, siblings):
+        if not self.cache.replays and not self.endpoints.read_key(endpoint, siblings):
             return None
         environment = self.environments.of(spec, hook)
         examples = environment.get_eval_dataset(n=spec.num_examples, seed=spec.order)
@@ -219,6 +225,7 @@ class EvalSession(EvalOwner):
         """Stop the servers, close the folders, and leave no import of ours behind."""
         super().close()
         self.environments.verifiers.close()
+        self.cache.close()
 
     @contextlib.contextmanager
     def reported_errors(self, node: pytest.Collector) -> Iterator[None]:

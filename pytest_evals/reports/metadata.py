@@ -73,6 +73,7 @@ def metadata(
             "broken": summary.broken,
             "missing": summary.missing,
         },
+        "cached_answers": summary.cached_answers,
         "reward_errors": summary.reward_errors,
         "verdict": summary.verdict,
         "gated": summary.gated,

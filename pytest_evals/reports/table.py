@@ -169,6 +169,10 @@ def _details(summary: EvalSummary, moved: Sequence[str], width: int) -> Iterator
         kinds = ", ".join(f"{count} {kind}" for kind, count in not_scored.items() if count)
         note = f"{summary.scored} of {summary.planned} rollouts scored: {kinds}"
         yield from _indented(note.split(" "), width)
+    if summary.cached_answers:
+        answers = "answer" if summary.cached_answers == 1 else "answers"
+        note = f"{summary.cached_answers} {answers} came from the response cache"
+        yield from _indented(note.split(" "), width)
     if summary.timeouts is not None:
         count, seconds = summary.timeouts
         note = f"timeouts: {count} of {summary.scored} scored rollouts ran out of their"

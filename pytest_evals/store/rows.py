@@ -35,6 +35,7 @@ STANDARD_KEYS: Final = frozenset(
         "stop_condition",
         "tool_defs",
         "token_usage",
+        "from_cache",
         "failure",
         "prediction",
         "attempts",
@@ -58,13 +59,16 @@ STANDARD_KEYS: Final = frozenset(
 UNSCORED: Final = "unscored"
 
 
-def encode_head(state: State, *, rollout: int, prediction: Any) -> str:
+def encode_head(
+    state: State, *, rollout: int, prediction: Any, from_cache: Row | None = None
+) -> str:
     """Return what a row says about the model's side of a rollout: a JSON object left open.
 
     Args:
         state: the rollout, after generation.
         rollout: which attempt at its example it is, from 0.
         prediction: what the environment's parser made of the completion.
+        from_cache: how many answers the response cache gave, and their tokens; None for none.
     """
     attempts, served_model, token_usage = _sum_calls(state)
     row = _example_columns(state["input"], rollout)
@@ -76,6 +80,8 @@ def encode_head(state: State, *, rollout: int, prediction: Any) -> str:
     row["tool_defs"] = state.get("tool_defs") or []
     if token_usage is not None:
         row["token_usage"] = token_usage
+    if from_cache is not None:
+        row["from_cache"] = from_cache
     if "failure" in state:  # of an eval that is a function: the assertion that failed
         row["failure"] = state["failure"]
     row["prediction"] = prediction
