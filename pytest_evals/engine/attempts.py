@@ -10,6 +10,7 @@ from typing import Any
 
 from ..clients.cache import CachedClient
 from ..clients.client import Client
+from ..endpoints.prices import Cost
 from ..errors import InfraError, causes_of, outcome_of
 from ..state import State
 from ..store import rows
@@ -47,6 +48,7 @@ class Attempt:
         is_stored: its state is that of a stored row: the model was not asked.
         has_begun: its own code runs, so what becomes of it is decided where that ends.
         is_concluded: its result was made.
+        cost: what it cost in USD; None where a price or its tokens are not known.
         cached: its client, where answers are looked up before they are asked for.
         output: what its code prints and logs.
     """
@@ -65,6 +67,7 @@ class Attempt:
     has_begun: bool = False
     is_concluded: bool = False
     ends_endpoint: bool = False
+    cost: Cost | None = None
     cached: CachedClient | None = None
     output: RolloutOutput = field(init=False)
 
@@ -185,6 +188,7 @@ def _save_generated(attempt: Attempt) -> None:
         rollout=job.rollout,
         prediction=_prediction(attempt),
         from_cache=_from_cache(attempt),
+        cost=_cost_row(attempt),
     )
     if attempt.error is None:
         job.run.folder.append(rows.generated_line(attempt.head, state, kept_of(state)))
@@ -199,6 +203,23 @@ def _from_cache(attempt: Attempt) -> rows.Row | None:
         "answers": cached.hits,
         "input_tokens": cached.input_tokens,
         "output_tokens": cached.output_tokens,
+    }
+
+
+def _cost_row(attempt: Attempt) -> rows.Row | None:
+    """Note what the rollout cost, and return it as its row says it."""
+    price, state, cached = attempt.job.run.price, attempt.state, attempt.cached
+    used = None if price is None or state is None else state.usage
+    if price is None or used is None:
+        return None
+    known = (0, 0) if cached is None else (cached.input_tokens, cached.output_tokens)
+    cost = attempt.cost = price.cost_of(
+        used.prompt_tokens - known[0], used.completion_tokens - known[1]
+    )
+    return {
+        "input_usd": cost.input_usd,
+        "output_usd": cost.output_usd,
+        "total_usd": cost.total_usd,
     }
 
 
@@ -262,6 +283,8 @@ def _result(attempt: Attempt) -> RolloutResult:
     if state.usage is not None:
         result.input_tokens = state.usage.prompt_tokens
         result.output_tokens = state.usage.completion_tokens
+    if attempt.cost is not None:
+        result.cost_usd = attempt.cost.total_usd
     for what, seconds in state.get("slow_calls") or ():
         result.slow_calls[what] = max(seconds, result.slow_calls.get(what, 0.0))
     result.warnings = (*result.warnings, *(state.get("eval_warnings") or ()))

@@ -60,6 +60,7 @@ class RolloutResult:
         ends_endpoint: its failure is why the endpoint was given up.
         start, stop: epoch seconds of the rollout itself, without the wait for its turn.
         input_tokens, output_tokens: over all its model calls; None when not counted.
+        cost_usd: what those cost; None when it is not known.
         reward_errors: mistakes in reward functions that count as a score of 0.0.
         slow_calls: what of the environment kept the loop from other rollouts, with the seconds.
         warnings: what the user should know that changes no result, a line each.
@@ -79,6 +80,7 @@ class RolloutResult:
     ends_endpoint: bool = False
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cost_usd: float | None = None
     reward_errors: int = 0
     slow_calls: dict[str, float] = field(default_factory=dict)
     warnings: Sequence[str] = ()

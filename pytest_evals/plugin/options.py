@@ -80,6 +80,14 @@ def add_options(parser: pytest.Parser) -> None:
         dest="evals_cache_dir",
         help="Folder of the response cache (.evals_cache)",
     )
+    group.addoption(
+        "--evals-prices",
+        metavar="PATH",
+        dest="evals_prices",
+        help="TOML file of what models cost: [[price]] rows with model, input_price and"
+        " output_price, USD per million tokens",
+    )
+    parser.addini("evals_prices", "TOML file of what models cost; --evals-prices beats it")
     parser.addini("evals_cache_dir", "Folder of the response cache; --evals-cache-dir beats it")
     parser.addini(
         "evals_files",
@@ -112,10 +120,22 @@ def cache_mode(config: pytest.Config) -> str:
 def cache_dir(config: pytest.Config) -> Path:
     """Return the folder of the response cache, absolute."""
     chosen, ini = config.getoption("evals_cache_dir"), config.getini("evals_cache_dir")
-    folder = config.invocation_params.dir
-    if ini and not chosen and config.inipath is not None:
-        folder = config.inipath.parent
-    return Path(folder, chosen or ini or ".evals_cache")
+    if not (chosen or ini):
+        return Path(config.invocation_params.dir, ".evals_cache")
+    return Path(_folder_of(config, chosen), chosen or ini)
+
+
+def _folder_of(config: pytest.Config, chosen: str | None) -> Path:
+    """Return what a path is relative to: the ini file's folder, unless an option gives it."""
+    if chosen or config.inipath is None:
+        return Path(config.invocation_params.dir)
+    return config.inipath.parent
+
+
+def prices_path(config: pytest.Config) -> Path | None:
+    """Return the table of prices, absolute; None where none is named."""
+    chosen, ini = config.getoption("evals_prices"), config.getini("evals_prices")
+    return _folder_of(config, chosen) / (chosen or ini) if chosen or ini else None
 
 
 def is_sequential(config: pytest.Config) -> bool:

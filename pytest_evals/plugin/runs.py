@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..clients.cache import ResponseCache
 from ..config.spec import EvalSpec
 from ..endpoints.endpoint import Endpoint
+from ..endpoints.prices import Price
 from ..endpoints.urls import public_url
 from ..engine.rollouts import RolloutJob
 from ..engine.run import EvalRun
@@ -73,8 +74,21 @@ class Run(OwnedRun):
         assert self._eval_run is not None
         return self._eval_run
 
-    def open(self, folder: RunFolder, endpoint: Endpoint, cache: ResponseCache | None) -> None:
-        """Give the run its folder and log, the endpoint as it is reached now, and its cache."""
+    def open(
+        self,
+        folder: RunFolder,
+        endpoint: Endpoint,
+        cache: ResponseCache | None = None,
+        price: Price | None = None,
+    ) -> None:
+        """Give the run its folder and log, and the endpoint as it is reached now.
+
+        Args:
+            folder: where its rows go.
+            endpoint: with the port of a managed one.
+            cache: where answers are looked up before the model is asked; None where it is off.
+            price: of the model's tokens; None where it is not known.
+        """
         self.take_folder(folder, public_url(endpoint.url))
         self._eval_run = EvalRun(
             name=self.nodeid,
@@ -88,6 +102,7 @@ class Run(OwnedRun):
             max_concurrent=self.spec.max_concurrent,
             rollout_seed=self.spec.rollout_seed,
             cache=cache,
+            price=price,
         )
 
     def job(self, example: dict[str, Any], rollout: int, stored: str | None = None) -> RolloutJob:

@@ -17,6 +17,7 @@ from .capture import OutputCapture
 from .endpoints import SessionEndpoints
 from .environments import SessionEnvironments
 from .owner import EvalOwner
+from .prices import SessionPrices
 from .reading import EvalReader
 from .response_cache import SessionCache
 from .runs import Run
@@ -45,6 +46,7 @@ class EvalSession(EvalOwner):
         endpoints: where the models are served.
         environments: what is evaluated.
         cache: what models have answered before.
+        prices: what models cost.
         output: what rollouts print and log.
         runs: the evals that were collected, in order.
         reader: reads eval files.
@@ -62,6 +64,7 @@ class EvalSession(EvalOwner):
         self.endpoints = SessionEndpoints(config.invocation_params.dir, self.secrets)
         self.environments = SessionEnvironments(config)
         self.cache = SessionCache(config, self.secrets.mask)
+        self.prices = SessionPrices(config)
         self.output = OutputCapture(config, self.secrets.mask)
         self.runs: list[Run] = []
         self.specs: list[EvalSpec] = []
@@ -171,14 +174,16 @@ class EvalSession(EvalOwner):
             siblings: the evals of the same file, to name those that lack the same key.
 
         Returns:
-            None when its endpoint's missing key, or the cache, was reported already.
+            None when its endpoint's missing key, the cache or the prices were reported already.
 
         Raises:
-            SetupError: the endpoint, the key, the cache or the environment cannot be used.
+            SetupError: the endpoint, the key, the cache, the prices or the environment cannot be
+                used.
         """
-        if not self.cache.open():
+        if not (self.cache.open() and self.prices.read()):
             return None
         endpoint = self.endpoints.of(spec)
+        self.prices.check(spec, endpoint)
         if not self.config.hook.pytest_evals_make_client.get_hookimpls():
             check_client_type(endpoint)
         if not self.cache.replays and not self.endpoints.read_key(endpoint, siblings):

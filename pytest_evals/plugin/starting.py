@@ -90,7 +90,8 @@ def execute(session: EvalSession, started: Mapping[Run, Started], engine: Engine
     reached = _reached(session, started, engine)
     for run, given in started.items():
         endpoint = reached.get(id(run.endpoint), run.endpoint)
-        run.open(given.folder, endpoint, session.cache.of(run.endpoint))
+        cache, price = session.cache.of(run.endpoint), session.prices.of(run.endpoint)
+        run.open(given.folder, endpoint, cache, price)
     for endpoint in {id(run.endpoint): run.engine_run.endpoint for run in started}.values():
         if endpoint.serve is None:
             engine.connect(endpoint)

@@ -32,6 +32,9 @@ class EvalSummary:
             examples with at least k scored rollouts. Empty for one rollout per example.
         input_tokens, output_tokens: sums over all rollouts, also those that were not scored; None
             when no server counted.
+        cost: USD over all rollouts, also those that were not scored: `input_usd`, `output_usd` and
+            `total_usd`; None when a price or the tokens are not known. Answers of the response
+            cache cost nothing.
         cached_answers: how many answers the response cache gave.
         reward_errors: mistakes in reward functions that count as a score of 0.0.
         first_reward_errors: of each function, how many they are and the line of the first.
@@ -71,6 +74,7 @@ class EvalSummary:
     timeouts: tuple[int, float] | None = None
     nodeid: str = ""
     cached_answers: int = 0
+    cost: Mapping[str, float] | None = None
 
     @property
     def planned(self) -> int:
@@ -126,6 +130,7 @@ def summarise(
         tool_errors=tuple(_tool_errors(measurements)),
         timeouts=_timeouts(measurements),
         nodeid=nodeid,
+        cost=_cost(measurements),
         cached_answers=_sum(measurements.from_cache.get("answers", ())) or 0,
     )
 
@@ -186,6 +191,15 @@ def _by_powers_of_two(
         if value is not None:
             figures[k] = value
     return figures
+
+
+def _cost(measurements: Measurements) -> dict[str, float] | None:
+    sums = {
+        name: math.fsum(value for value in column if value is not None)
+        for name, column in measurements.cost.items()
+        if any(value is not None for value in column)
+    }
+    return sums if sums and all(map(math.isfinite, sums.values())) else None
 
 
 def _sum(column: Sequence[float | None]) -> int | None:

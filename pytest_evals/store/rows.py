@@ -36,6 +36,7 @@ STANDARD_KEYS: Final = frozenset(
         "tool_defs",
         "token_usage",
         "from_cache",
+        "cost",
         "failure",
         "prediction",
         "attempts",
@@ -60,7 +61,12 @@ UNSCORED: Final = "unscored"
 
 
 def encode_head(
-    state: State, *, rollout: int, prediction: Any, from_cache: Row | None = None
+    state: State,
+    *,
+    rollout: int,
+    prediction: Any,
+    from_cache: Row | None = None,
+    cost: Row | None = None,
 ) -> str:
     """Return what a row says about the model's side of a rollout: a JSON object left open.
 
@@ -69,6 +75,7 @@ def encode_head(
         rollout: which attempt at its example it is, from 0.
         prediction: what the environment's parser made of the completion.
         from_cache: how many answers the response cache gave, and their tokens; None for none.
+        cost: `input_usd`, `output_usd` and `total_usd`; None where it is not known.
     """
     attempts, served_model, token_usage = _sum_calls(state)
     row = _example_columns(state["input"], rollout)
@@ -82,6 +89,8 @@ def encode_head(
         row["token_usage"] = token_usage
     if from_cache is not None:
         row["from_cache"] = from_cache
+    if cost is not None:
+        row["cost"] = cost
     if "failure" in state:  # of an eval that is a function: the assertion that failed
         row["failure"] = state["failure"]
     row["prediction"] = prediction
