@@ -10,12 +10,14 @@ from typing import Any
 
 from ..clients.cache import CachedClient
 from ..clients.client import Client
+from ..clients.metered import MeteredClient
 from ..endpoints.prices import Cost
 from ..errors import InfraError, causes_of, outcome_of
 from ..state import State
 from ..store import rows
 from ..store.unscored import NotStoredError, kept_of, state_of, stored_head
 from .output import RolloutOutput
+from .paid import cost_of, known_usage, paid_columns
 from .parts import parser_of
 from .rollouts import RolloutJob, RolloutOutcome, RolloutResult
 from .time_limit import TimeLimit
@@ -99,6 +101,9 @@ class Attempt:
 async def generate(attempt: Attempt, client: Client) -> None:
     """Roll the model out; what it answered is on disk when this returns without an error."""
     run, job = attempt.job.run, attempt.job
+    metered = None
+    if run.count is not None:
+        client = metered = MeteredClient(client, run.count)
     if run.cache is not None:
         client = attempt.cached = CachedClient(client, run.cache, *job.key)
     if job.stored is not None and _take_stored(attempt, job.stored, client):
@@ -110,6 +115,8 @@ async def generate(attempt: Attempt, client: Client) -> None:
                 job.example, client, run.endpoint.model, run.sampling_args_of(*job.key)
             )
         attempt.state = _checked(state)
+        if metered is not None:
+            metered.settle(attempt.state.usage, known_usage(attempt.cached))
         attempt.error = error_in(attempt.state)
         _save_generated(attempt)
     except ENDINGS:
@@ -183,44 +190,15 @@ def error_in(state: State) -> BaseException | None:
 def _save_generated(attempt: Attempt) -> None:
     state, job = attempt.state, attempt.job
     assert state is not None
+    attempt.cost = cost_of(state.usage, job.run.price, attempt.cached)
     attempt.head = rows.encode_head(
         state,
         rollout=job.rollout,
         prediction=_prediction(attempt),
-        from_cache=_from_cache(attempt),
-        cost=_cost_row(attempt),
+        paid=paid_columns(attempt.cost, attempt.cached),
     )
     if attempt.error is None:
         job.run.folder.append(rows.generated_line(attempt.head, state, kept_of(state)))
-
-
-def _from_cache(attempt: Attempt) -> rows.Row | None:
-    """Return how many answers were known, and their tokens; None where the model gave all."""
-    cached = attempt.cached
-    if cached is None or not cached.hits:
-        return None
-    return {
-        "answers": cached.hits,
-        "input_tokens": cached.input_tokens,
-        "output_tokens": cached.output_tokens,
-    }
-
-
-def _cost_row(attempt: Attempt) -> rows.Row | None:
-    """Note what the rollout cost, and return it as its row says it."""
-    price, state, cached = attempt.job.run.price, attempt.state, attempt.cached
-    used = None if price is None or state is None else state.usage
-    if price is None or used is None:
-        return None
-    known = (0, 0) if cached is None else (cached.input_tokens, cached.output_tokens)
-    cost = attempt.cost = price.cost_of(
-        used.prompt_tokens - known[0], used.completion_tokens - known[1]
-    )
-    return {
-        "input_usd": cost.input_usd,
-        "output_usd": cost.output_usd,
-        "total_usd": cost.total_usd,
-    }
 
 
 def _prediction(attempt: Attempt) -> Any:

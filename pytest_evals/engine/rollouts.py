@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .output import RolloutOutput
     from .run import EvalRun
 
-RolloutOutcome: TypeAlias = Literal["scored", "unmeasured", "broken", "generated"]
+RolloutOutcome: TypeAlias = Literal["scored", "unmeasured", "broken", "generated", "missing"]
 
 _SEED_MASK = 0x7FFFFFFF
 _NAMED = 3
@@ -53,7 +53,8 @@ class RolloutResult:
     Attributes:
         run: the eval it belongs to.
         key: example id and rollout number.
-        outcome: scored, unmeasured, broken, or generated where the environment does not score.
+        outcome: scored, unmeasured, broken, generated where the environment does not score, or
+            missing where it was not started: then it has no row.
         reward, metrics: of a scored rollout; None and {} otherwise.
         error: what left it unmeasured or broken.
         cause: the rollout (`gsm8k::17-r0`) whose failure explains this one; None for its own.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..clients.cache import ResponseCache
+from ..clients.metered import Count
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.prices import Price
 from ..environments.environment import Environment
@@ -31,6 +32,7 @@ class EvalRun:
         max_concurrent: cap on the eval's own rollouts in flight; None for none.
         rollout_seed: base of the seeds sent; None sends none.
         price: of the model's tokens; None where it is not known.
+        count: told of the tokens of every answer; None where nobody counts.
         cache: where answers are looked up before the model is asked; None where it is off.
     """
 
@@ -45,6 +47,7 @@ class EvalRun:
     max_concurrent: int | None = None
     rollout_seed: int | None = None
     price: Price | None = None
+    count: Count | None = None
     cache: ResponseCache | None = None
 
     def sampling_args_of(self, example_id: int, rollout: int) -> dict[str, Any]:

@@ -49,7 +49,13 @@ class Verdict:
     line: str
 
 
-def judge(gate: Gate, measurements: Measurements, *, computed: float | None = None) -> Verdict:
+def judge(
+    gate: Gate,
+    measurements: Measurements,
+    *,
+    computed: float | None = None,
+    stopped: str | None = None,
+) -> Verdict:
     """Judge one gate by the rule `point`: the estimate must clear the limit.
 
     Rollouts that are unmeasured or broken, or lack the metric, are taken at its minimum and at its
@@ -62,7 +68,12 @@ def judge(gate: Gate, measurements: Measurements, *, computed: float | None = No
         measurements: of the eval's rows.
         computed: the metric's value where somebody else computed it from the rows. What it would
             be with every rollout scored is not known, so it decides only when all are.
+        stopped: why rollouts that have no result were not started; None where none was left out.
+            Then nothing can be said, also where nothing was scored.
     """
+    if stopped is not None and measurements.missing:
+        reason = f"{_incomplete(measurements)}: {stopped}"
+        return _without_value(gate, measurements, "inconclusive", reason)
     if not measurements.scored:
         return _without_value(gate, measurements, "failed", _nothing_scored(measurements))
     if not measurements.complete:

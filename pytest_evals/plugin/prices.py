@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ..config.budget import Budget
 from ..config.spec import EvalSpec
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.prices import Price, Prices, load_prices
@@ -40,14 +41,18 @@ class SessionPrices:
         """
         return endpoint.price or self._prices.get(endpoint.model)
 
-    def check(self, spec: EvalSpec, endpoint: Endpoint) -> None:
-        """Refuse an eval whose gates ask for a cost that nobody can tell.
+    def check(self, spec: EvalSpec, endpoint: Endpoint, budget: Budget) -> None:
+        """Refuse an eval whose gates or budget ask for a cost that nobody can tell.
 
         Raises:
             SetupError: the price is not known.
         """
         if self.of(endpoint) is not None:
             return
+        if budget.max_cost_usd is not None:
+            raise SetupError(
+                f"max_cost_usd = {budget.max_cost_usd:g}: {self.unknown(endpoint)}"
+            ).of_keys("max_cost_usd")
         for number, gate in enumerate(spec.gates):
             if gate.metric == COST:
                 raise SetupError(f"gate {gate.text!r}: {self.unknown(endpoint)}").of_keys(

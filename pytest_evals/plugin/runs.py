@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..clients.cache import ResponseCache
+from ..clients.metered import Count
 from ..config.spec import EvalSpec
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.prices import Price
@@ -80,6 +81,7 @@ class Run(OwnedRun):
         endpoint: Endpoint,
         cache: ResponseCache | None = None,
         price: Price | None = None,
+        count: Count | None = None,
     ) -> None:
         """Give the run its folder and log, and the endpoint as it is reached now.
 
@@ -88,6 +90,7 @@ class Run(OwnedRun):
             endpoint: with the port of a managed one.
             cache: where answers are looked up before the model is asked; None where it is off.
             price: of the model's tokens; None where it is not known.
+            count: told of the tokens of every answer; None where nobody counts.
         """
         self.take_folder(folder, public_url(endpoint.url))
         self._eval_run = EvalRun(
@@ -103,6 +106,7 @@ class Run(OwnedRun):
             rollout_seed=self.spec.rollout_seed,
             cache=cache,
             price=price,
+            count=count,
         )
 
     def job(self, example: dict[str, Any], rollout: int, stored: str | None = None) -> RolloutJob:

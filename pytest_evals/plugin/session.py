@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..clients.factory import check_client_type
+from ..clients.metered import Count
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
 from . import options, starting, tracebacks
+from .budget import SessionBudget, amounts
 from .capture import OutputCapture
 from .endpoints import SessionEndpoints
 from .environments import SessionEnvironments
@@ -155,9 +157,29 @@ class EvalSession(EvalOwner):
             *(f"evals: ignored {phrase}" for phrase in self.reader.overridden),
             *(["evals: ignored --evals-set: a test function has its mark"] if unused else []),
             *self.cache.notices,
+            *self._budget_notices,
             *(f"evals: {text}" for run in self.runs for text in run.warnings),
             *self.environments.verifiers.notices,
         ]
+
+    @property
+    def _budget_notices(self) -> list[str]:
+        words = self.reader.budget.words
+        return [f"evals: budget of the session: {', '.join(words)}"] if words else []
+
+    def begin_budget(self, engine: Engine) -> None:
+        """Count from now on what the session uses, where it has a budget."""
+        limits = self.reader.budget
+        if self.budget is None and limits.is_limited:
+            self.budget = SessionBudget(limits, engine.spend)
+            self.budget.start()
+
+    def count_of(self, run: Run) -> Count | None:
+        """Return what counts the answers of a run's model; None where nobody counts."""
+        budget, price = self.budget, self.prices.of(run.endpoint)
+        if budget is None or not budget.limits.counts_answers:
+            return None
+        return lambda usage: budget.count(*amounts(usage, price))
 
     @property
     def max_concurrent(self) -> int:
@@ -183,7 +205,7 @@ class EvalSession(EvalOwner):
         if not (self.cache.open() and self.prices.read()):
             return None
         endpoint = self.endpoints.of(spec)
-        self.prices.check(spec, endpoint)
+        self.prices.check(spec, endpoint, self.reader.budget)
         if not self.config.hook.pytest_evals_make_client.get_hookimpls():
             check_client_type(endpoint)
         if not self.cache.replays and not self.endpoints.read_key(endpoint, siblings):
@@ -221,6 +243,7 @@ class EvalSession(EvalOwner):
         Raises:
             ResultsError: a folder cannot be made.
         """
+        self.begin_budget(engine)
         started = starting.provide(self, runs)
         starting.execute(self, {run: started[run] for run in runs}, engine)
         for run in runs:

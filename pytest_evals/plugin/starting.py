@@ -91,7 +91,7 @@ def execute(session: EvalSession, started: Mapping[Run, Started], engine: Engine
     for run, given in started.items():
         endpoint = reached.get(id(run.endpoint), run.endpoint)
         cache, price = session.cache.of(run.endpoint), session.prices.of(run.endpoint)
-        run.open(given.folder, endpoint, cache, price)
+        run.open(given.folder, endpoint, cache, price, session.count_of(run))
     for endpoint in {id(run.endpoint): run.engine_run.endpoint for run in started}.values():
         if endpoint.serve is None:
             engine.connect(endpoint)

@@ -65,8 +65,7 @@ def encode_head(
     *,
     rollout: int,
     prediction: Any,
-    from_cache: Row | None = None,
-    cost: Row | None = None,
+    paid: Row | None = None,
 ) -> str:
     """Return what a row says about the model's side of a rollout: a JSON object left open.
 
@@ -74,8 +73,7 @@ def encode_head(
         state: the rollout, after generation.
         rollout: which attempt at its example it is, from 0.
         prediction: what the environment's parser made of the completion.
-        from_cache: how many answers the response cache gave, and their tokens; None for none.
-        cost: `input_usd`, `output_usd` and `total_usd`; None where it is not known.
+        paid: columns of what it cost, and of the answers that cost nothing; None for none.
     """
     attempts, served_model, token_usage = _sum_calls(state)
     row = _example_columns(state["input"], rollout)
@@ -87,10 +85,8 @@ def encode_head(
     row["tool_defs"] = state.get("tool_defs") or []
     if token_usage is not None:
         row["token_usage"] = token_usage
-    if from_cache is not None:
-        row["from_cache"] = from_cache
-    if cost is not None:
-        row["cost"] = cost
+    if paid:
+        row |= paid
     if "failure" in state:  # of an eval that is a function: the assertion that failed
         row["failure"] = state["failure"]
     row["prediction"] = prediction

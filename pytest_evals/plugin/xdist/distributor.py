@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -134,7 +135,11 @@ class Distributor:
 
     def tick(self) -> None:
         """Bring the status line up to date."""
-        if self.evals is not None and self.evals.started:
+        if self.evals is None:
+            return
+        if self.evals.budget is not None:
+            self.evals.budget.check_time()
+        if self.evals.started:
             self.evals.terminal.tick()
 
     def stop(self) -> None:
@@ -197,6 +202,7 @@ class Distributor:
             itemless.report_failure(error.run, "results", str(error), self._session)
             self.problem = "results cannot be kept"
             return
+        evals.begin_budget(partial(self._mail.tell_all, "spent"), self._mail.wake)
         if (seconds := evals.terminal.refresh_seconds) is not None:
             self._clock.start(seconds)
 
@@ -217,6 +223,8 @@ class Distributor:
             current=current,
             is_elsewhere=surface.is_elsewhere(node),
         )
+        if self.evals is not None and self.evals.stopped is not None:
+            self.tell(node, "spent", reason=self.evals.stopped)
 
     def share(self, node: Any) -> int:
         """Return how many rollouts a worker may have in flight; 0 or less for no limit."""
