@@ -88,6 +88,14 @@ class JudgeError(InfraError):
     """A judge gave no verdict: it could not be asked, failed, refused or said nothing."""
 
 
+class CacheMissError(Error):
+    """The response cache holds no answer, and the model is not to be asked: replay alone."""
+
+
+class BudgetSpentError(Error):
+    """The budget of the session is spent, so the rollout, or others of its group, did not start."""
+
+
 class RewardError(Error):
     """A reward function raised, or returned something that is not a finite number.
 
@@ -100,6 +108,9 @@ class RewardError(Error):
         self.function = function
         self.reason = reason
         self.may_be_zero = may_be_zero
+
+
+_OUTAGES: Final = (ModelError, InfraError, CacheMissError, BudgetSpentError, ConnectionError)
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -115,11 +126,11 @@ def outcome_of(error: BaseException) -> Outcome:
 def is_outage(error: BaseException) -> bool:
     """Whether `error` itself says that a service failed, not the code that raised it.
 
-    That is a `ModelError`, an `InfraError`, a `ConnectionError`, what the usual libraries for HTTP
-    and for APIs raise, and a `TimeoutError` that one of them raised. Those are told by name:
-    importing the packages to ask takes a second.
+    That is one of `_OUTAGES`, what the usual libraries for HTTP and for APIs raise, and a
+    `TimeoutError` that one of them raised. Those are told by name: importing the packages to ask
+    takes a second.
     """
-    if isinstance(error, ModelError | InfraError | ConnectionError):
+    if isinstance(error, _OUTAGES):
         return True
     if type(error) is TimeoutError:
         return _raised_in(error) in _NETWORK_PACKAGES

@@ -245,7 +245,7 @@ class Response:
 
     `model` is the id the server says it served, which need not be the one that was asked for.
     `requests` counts the HTTP requests it took, retries included. `tokens` is None unless the
-    client asks for token ids.
+    client asks for token ids. `was_filtered` says that a content filter of the provider ended it.
     """
 
     message: Message
@@ -256,6 +256,7 @@ class Response:
     usage: Usage | None = None
     requests: int = 1
     tokens: ResponseTokens | None = None
+    was_filtered: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.message, ResponseMessage):

@@ -15,8 +15,9 @@ _FINISH_REASONS: Mapping[str, FinishReason] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
 }
+FILTERED = "content_filter"
 # With these the model was cut off before it said anything: a result, and scored as one.
-_ENDED_EARLY = frozenset({"length", "content_filter"})
+_ENDED_EARLY = frozenset({"length", FILTERED})
 
 
 def read_reply(raw: bytes, target: Target) -> Response:
@@ -49,6 +50,7 @@ def read_reply(raw: bytes, target: Target) -> Response:
         created=count(reply.get("created")),
         finish_reason=finish_reason_of(reason),
         usage=chat_usage(reply.get("usage")),
+        was_filtered=reason == FILTERED,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ..messages import Message, Response, ResponseMessage
 from .arguments import name_limit, refused, split_arguments
-from .chat_reply import chat_usage, choice_of, finish_reason_of
+from .chat_reply import FILTERED, chat_usage, choice_of, finish_reason_of
 from .http_client import HttpClient
 from .parts import only_text
 from .reading import count, empty, invalid, json_object, text
@@ -56,6 +56,7 @@ def read_reply(raw: bytes, target: Target) -> Response:
         finish_reason=finish_reason_of(choice.get("finish_reason")),
         usage=chat_usage(reply.get("usage")),
         tokens=completion_tokens_of(choice),
+        was_filtered=choice.get("finish_reason") == FILTERED,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import OverlongPromptError
 from ..messages import FinishReason, Response, ResponseMessage, ToolCall
+from .chat_reply import FILTERED
 from .reading import count, empty, invalid, json_object, text, usage_of
 from .responses_input import OUTPUT
 from .target import Target
@@ -65,6 +66,7 @@ def read_reply(raw: bytes, target: Target) -> Response:
         usage=usage_of(reply["usage"], ("input_tokens",), "output_tokens", "output_tokens_details")
         if isinstance(reply.get("usage"), dict)
         else None,
+        was_filtered=_early_end(reply) == FILTERED,
     )
 
 
@@ -144,11 +146,18 @@ def _message(said: _Said, items: list[Any]) -> ResponseMessage:
     return message
 
 
-def _finish_reason(reply: Mapping[str, Any], said: _Said) -> FinishReason:
+def _early_end(reply: Mapping[str, Any]) -> object:
+    """Return why the reply is not whole; None where it is, or says nothing that is a reason."""
     details = reply.get("incomplete_details")
-    if reply.get("status") == "incomplete" or isinstance(details, Mapping):
-        reason = details.get("reason") if isinstance(details, Mapping) else _CUT
-        return "length" if reason == _CUT else None
+    if isinstance(details, Mapping):
+        return details.get("reason") or "unknown"
+    return _CUT if reply.get("status") == "incomplete" else None
+
+
+def _finish_reason(reply: Mapping[str, Any], said: _Said) -> FinishReason:
+    ended_by = _early_end(reply)
+    if ended_by is not None:
+        return "length" if ended_by == _CUT else None
     if said.calls:
         return "tool_calls"
     return "stop"

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from .asked_gates import gates_of_file
 from .blocks import Block, lines_of_keys, own_and_inherited, read_blocks
+from .budget import Budget, budget_of
 from .document import Document, Mistake, is_eval_file, raise_mistakes, read_document
 from .merging import merge_block
 from .naming import names_of
@@ -29,12 +30,14 @@ class EvalConfig:
         evals: those of `[[eval]]` in file order, then the points of each `[[ablation]]`.
         max_concurrent: the session's limit, as the top level of the file gives it; 0 is unlimited,
             None when it gives none.
+        budget: the session's, as all levels give it.
         overridden: a phrase for each command-line value that the file overrides:
             `--evals-model=gpt-x (bench.toml:2 says demo-small)`.
     """
 
     evals: tuple[EvalSpec, ...]
     max_concurrent: int | None
+    budget: Budget
     overridden: tuple[str, ...]
 
 
@@ -93,6 +96,7 @@ def read_eval_file(
     return EvalConfig(
         evals=tuple(evals),
         max_concurrent=None if limit is None else max(0, limit),
+        budget=budget_of(top_level.table, sources),
         overridden=overridden(command_line, top_level, list(zip(blocks, merged, strict=True))),
     )
 
@@ -128,7 +132,10 @@ def eval_of_environment(
     raise_mistakes(path, mistakes)
     limit = sources.assigned("max_concurrent")
     return EvalConfig(
-        evals=(spec,), max_concurrent=None if limit is None else max(0, limit), overridden=()
+        evals=(spec,),
+        max_concurrent=None if limit is None else max(0, limit),
+        budget=budget_of({}, sources),
+        overridden=(),
     )
 
 

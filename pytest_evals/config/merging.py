@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .budget import BUDGET_KEYS
 from .values import header_name
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ BUILT_IN: Table = {
     "model": "openai/gpt-4.1-mini",
 }
 
-# `max_concurrent` at the top of a file is the limit of the whole session, no default of the evals.
-_NOT_INHERITED = frozenset({"max_concurrent"})
+# At the top of a file these are limits of the whole session, no defaults of the evals.
+_NOT_INHERITED = frozenset({"max_concurrent", *BUDGET_KEYS})
 
 # Where a request goes, and with which key: one decision, of the level that names a server.
 ADDRESS = ("api_base_url", "api_key_var", "api_client_type")

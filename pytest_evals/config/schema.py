@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from pydantic_core import ErrorDetails
 
+from .budget import BUDGET_KEYS
 from .lines import KeyPath
 from .values import (
     check_env_id,
@@ -93,6 +94,9 @@ class EvalTable(BaseModel):
     sampling_args: Annotated[Table, AfterValidator(check_sampling_args)] | None = None
     sampling: Annotated[Table, AfterValidator(check_sampling_args)] | None = None
     max_concurrent: int | None = None
+    max_cost_usd: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    max_tokens_total: Annotated[int, Field(ge=1)] | None = None
+    max_duration: Annotated[FiniteFloat, Field(gt=0)] | None = None
     pass_threshold: FiniteFloat | None = None
     pass_reward: FiniteFloat | None = None
     reward_errors: Literal["broken", "zero"] | None = None
@@ -117,6 +121,12 @@ def check_table(raw: Mapping[str, Any], level: Level) -> tuple[dict[str, Any], l
     problems = _pair_problems(raw)
     if level == "top level" and "name" in raw:
         problems.append((("name",), "key 'name' belongs in an [[eval]] block"))
+    if level not in ("top level", "settings"):
+        problems += [
+            ((key,), f"key {key!r} is about the whole session: it belongs at the top of the file")
+            for key in BUDGET_KEYS
+            if key in raw
+        ]
     if level == "eval" and not raw.keys() & {"env_id", "id"}:
         problems.append(((), "this [[eval]] has no env_id; each block must name its environment"))
     try:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .budget import BUDGET_KEYS
+
 OPTION_SET = "--evals-set"
 
 # They are no default for the key of an eval of that name.
-_OF_THE_SESSION = ("max_concurrent", "gates", "assignments")
+_OF_THE_SESSION = ("max_concurrent", *BUDGET_KEYS, "gates", "assignments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Settings:
         num_examples: examples of each eval; 0 or less takes all.
         rollouts_per_example: attempts at each example, at least 1.
         max_concurrent: rollouts in flight in the whole session; 0 or less is unlimited.
+        max_cost_usd, max_tokens_total, max_duration: the session's budget.
         gates: conditions added to those of every eval.
         assignments: `key=value` texts that beat every level, the file too.
     """
@@ -49,6 +52,9 @@ class Settings:
     num_examples: int | None = None
     rollouts_per_example: int | None = None
     max_concurrent: int | None = None
+    max_cost_usd: float | None = None
+    max_tokens_total: int | None = None
+    max_duration: float | None = None
     gates: tuple[str, ...] = ()
     assignments: tuple[str, ...] = ()
 

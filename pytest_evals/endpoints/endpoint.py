@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .prices import Price
+
 DEFAULT_CLIENT_TYPE = "openai_chat_completions"
 # The wire formats a registry may name; the clients say which of them they speak.
 CLIENT_TYPES = (
@@ -50,6 +52,7 @@ class Endpoint:
         client_type: the wire format, one of `CLIENT_TYPES`.
         headers: extra headers of every request; not part of the repr, they may hold secrets.
         serve: the server to start; None when it runs already.
+        price: of its tokens, as the registry says; None when it does not.
         key_optional: whether requests go without a key while `key_var` is not set.
     """
 
@@ -61,3 +64,4 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     serve: ServeCommand | None = None
     key_optional: bool = False
+    price: Price | None = None

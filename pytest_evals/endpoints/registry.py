@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from ..nearest import did_you_mean
 from .endpoint import Endpoint
 from .row import endpoint_of, rows_of
+from .toml_file import read_toml
 
 FILE_NAME = "endpoints.toml"
 
@@ -50,8 +51,8 @@ def load_registry(path: Path, *, required: bool) -> Registry:
         raise ConfigError(path, None, f"the registry must be TOML: rewrite it as {FILE_NAME}")
     if not required and not path.exists():
         return Registry(path)
-    text = _read(path)
-    tables = _tables(path, _parse(path, text), text)
+    text, document = read_toml(path, "the endpoint registry")
+    tables = _tables(path, document, text)
     endpoints: dict[str, list[Endpoint]] = {}
     shown = _shown(path)
     for row in rows_of(path, text, tables):
@@ -65,31 +66,6 @@ def load_registry(path: Path, *, required: bool) -> Registry:
                 f"model {replicas[0].model!r} and this one {endpoint.model!r}",
             )
     return Registry(path, {name: tuple(rows) for name, rows in endpoints.items()})
-
-
-def _read(path: Path) -> str:
-    """Return the text of the file."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(path, None, "the endpoint registry does not exist") from None
-    except OSError as error:
-        raise ConfigError(path, None, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(path, None, f"is not UTF-8 (byte {error.start})") from None
-
-
-def _parse(path: Path, text: str) -> dict[str, Any]:
-    """Return the TOML document."""
-    # Imported here: sessions without a registry do not need it.
-    import tomli
-
-    try:
-        return tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise ConfigError(path, error.lineno, f"is not TOML: {error.msg}") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(path, None, f"is not TOML that can be read: {error}") from None
 
 
 def _tables(path: Path, document: dict[str, Any], text: str) -> list[dict[str, Any]]:

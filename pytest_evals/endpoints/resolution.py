@@ -139,6 +139,7 @@ def _served_by(name: str, provider: Provider, endpoint: Endpoint) -> Endpoint:
         client_type=provider.client_type,
         headers={k: v for k, v in endpoint.headers.items() if not is_secret_header(k)},
         serve=None,
+        price=None,
         label=f"provider {name!r}",
     )
 
@@ -153,6 +154,7 @@ def _moved(endpoint: Endpoint, url: str, *, keep_key: bool) -> Endpoint:
         endpoint,
         url=url.rstrip("/"),
         serve=None,
+        price=None,
         label=f"api_base_url {public_url(url.rstrip('/'))!r}",
     )
     return moved if keep_key or not is_loopback(url) else replace(moved, key_var=None)

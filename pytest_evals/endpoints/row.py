@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from ..nearest import did_you_mean
 from .endpoint import CLIENT_TYPES, DEFAULT_CLIENT_TYPE, Endpoint, ServeCommand
 from .keys import NO_KEY, is_key_variable
+from .prices import PRICE_KEYS, Price, price_in
 from .urls import PORT, is_loopback, public_url, url_problem
 
 # The keys of a row, each with the longer name that verifiers also knows it by.
@@ -26,6 +27,7 @@ KEYS = (
     "serve",
     "ready",
     "startup_timeout",
+    *PRICE_KEYS,
 )
 
 _HEADER = re.compile(r"\s*\[\[\s*[\"']?endpoint[\"']?\s*\]\]")
@@ -136,6 +138,7 @@ def endpoint_of(row: Row, shown_path: str) -> tuple[str, Endpoint]:
         client_type=_client_type(row),
         headers=_headers(row),
         serve=serve,
+        price=_price(row),
     )
 
 
@@ -222,6 +225,16 @@ def _headers(row: Row) -> dict[str, str]:
         if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
             raise row.error(key, f"{key!r}: the value of {name!r} must be a line of ASCII text")
     return dict(headers)
+
+
+def _price(row: Row) -> Price | None:
+    """Return the price of the tokens, None when the row says nothing of it."""
+    try:
+        return price_in(row.table)
+    except ValueError as error:
+        given = [key for key in PRICE_KEYS if key in row.table]
+        key = next((key for key in given if f"{key!r}" in str(error)), given[0])
+        raise row.error(key, str(error)) from None
 
 
 def _serve(row: Row) -> ServeCommand | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
+from ..errors import BudgetSpentError
 from .attempts import Attempt
 from .groups import GroupBoard
 from .outages import Outages
-from .rollouts import RolloutJob
+from .rollouts import RolloutJob, RolloutResult
 from .run import EvalRun
 from .slots import Demand, Limits, Slots
 from .waiting import WaitingRollouts
@@ -86,6 +88,21 @@ class Admission:
             return jobs
         self._groups.forget(free)
         return bound
+
+    def drop(self, error: BudgetSpentError) -> Iterator[RolloutResult]:
+        """Yield as missing what waits to be asked for, which then waits no more.
+
+        What the model has answered and has only to be scored is left.
+        """
+        jobs = [job for run in self._waiting.runs for job in self._waiting.take_all(run)]
+        self._waiting.add(job for job in jobs if job.stored is not None)
+        for job in jobs:
+            if job.stored is not None:
+                continue
+            now = time.time()
+            yield RolloutResult(job.run, job.key, "missing", now, now, error=error)
+            if self._groups.holds(job):
+                self._groups.put_aside(self._groups.ended(Attempt(job, error=error)))
 
     def demand(self) -> Demand:
         """Return what there is to do."""

@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..clients.cache import CachedClient
 from ..clients.client import Client
+from ..clients.metered import MeteredClient
+from ..endpoints.prices import Cost
 from ..errors import InfraError, causes_of, outcome_of
 from ..state import State
 from ..store import rows
 from ..store.unscored import NotStoredError, kept_of, state_of, stored_head
 from .output import RolloutOutput
+from .paid import cost_of, known_usage, paid_columns
 from .parts import parser_of
 from .rollouts import RolloutJob, RolloutOutcome, RolloutResult
 from .time_limit import TimeLimit
@@ -48,6 +52,8 @@ class Attempt:
         is_settled: what becomes of it is decided: it has a result, waits for the rest of its group,
             or is withheld until it is clear what its failure means.
         is_concluded: its result was made.
+        cost: what it cost in USD; None where a price or its tokens are not known.
+        cached: its client, where answers are looked up before they are asked for.
         output: what its code prints and logs.
     """
 
@@ -66,6 +72,8 @@ class Attempt:
     is_settled: bool = False
     is_concluded: bool = False
     ends_endpoint: bool = False
+    cost: Cost | None = None
+    cached: CachedClient | None = None
     output: RolloutOutput = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +82,9 @@ class Attempt:
     @property
     def answered(self) -> bool:
         """Whether the model answered at least once, and now: a stored answer shows nothing."""
-        return self.state is not None and not self.is_stored and bool(self.state.trajectory)
+        if self.state is None or self.is_stored or not self.state.trajectory:
+            return False
+        return self.cached is None or not self.cached.hits or self.cached.asked > 0
 
     @property
     def outcome(self) -> RolloutOutcome:
@@ -86,7 +96,7 @@ class Attempt:
     @property
     def ran_out_of_time(self) -> bool:
         """Whether the environment's own limit ended it before any answer."""
-        if self.state is None or self.answered or self.is_stored:
+        if self.state is None or self.is_stored or self.state.trajectory:
             return False
         return bool(self.state.get("timed_out"))
 
@@ -94,6 +104,11 @@ class Attempt:
 async def generate(attempt: Attempt, client: Client) -> None:
     """Roll the model out; what it answered is on disk when this returns without an error."""
     run, job = attempt.job.run, attempt.job
+    metered = None
+    if run.count is not None:
+        client = metered = MeteredClient(client, run.count)
+    if run.cache is not None:
+        client = attempt.cached = CachedClient(client, run.cache, *job.key)
     if job.stored is not None and _take_stored(attempt, job.stored, client):
         return
     limit = TimeLimit(LIMIT_SECONDS)
@@ -103,6 +118,8 @@ async def generate(attempt: Attempt, client: Client) -> None:
                 job.example, client, run.endpoint.model, run.sampling_args_of(*job.key)
             )
         attempt.state = _checked(state)
+        if metered is not None:
+            metered.settle(attempt.state.usage, known_usage(attempt.cached))
         attempt.error = error_in(attempt.state)
         _save_generated(attempt)
     except ENDINGS:
@@ -176,7 +193,13 @@ def error_in(state: State) -> BaseException | None:
 def _save_generated(attempt: Attempt) -> None:
     state, job = attempt.state, attempt.job
     assert state is not None
-    attempt.head = rows.encode_head(state, rollout=job.rollout, prediction=_prediction(attempt))
+    attempt.cost = cost_of(state.usage, job.run.price, attempt.cached)
+    attempt.head = rows.encode_head(
+        state,
+        rollout=job.rollout,
+        prediction=_prediction(attempt),
+        paid=paid_columns(attempt.cost, attempt.cached),
+    )
     if attempt.error is None:
         job.run.folder.append(rows.generated_line(attempt.head, state, kept_of(state)))
 
@@ -233,15 +256,19 @@ def _result(attempt: Attempt) -> RolloutResult:
         warnings=attempt.warnings,
         output=attempt.output,
     )
+    if attempt.cached is not None and attempt.cached.problem is not None:
+        result.warnings = (*result.warnings, attempt.cached.problem)
     if state is None:
         return result
     result.prompt, result.completion = state.get("prompt"), state.get("completion")
     if state.usage is not None:
         result.input_tokens = state.usage.prompt_tokens
         result.output_tokens = state.usage.completion_tokens
+    if attempt.cost is not None:
+        result.cost_usd = attempt.cost.total_usd
     for what, seconds in state.get("slow_calls") or ():
         result.slow_calls[what] = max(seconds, result.slow_calls.get(what, 0.0))
-    result.warnings = (*attempt.warnings, *(state.get("eval_warnings") or ()))
+    result.warnings = (*result.warnings, *(state.get("eval_warnings") or ()))
     if result.outcome == "scored":
         result.reward, result.metrics = state["reward"], state["metrics"] or {}
         result.reward_errors = len(state.get("reward_errors") or ())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from ..endpoints.endpoint import Endpoint
-from ..errors import ModelError, SetupError
+from ..errors import BudgetSpentError, ModelError, SetupError
 from .admission import Admission, GivenUp
 from .attempts import ENDINGS, Attempt, conclude, generate, jobs_anew
 from .clients import EndpointClients, MakeClient
@@ -66,6 +66,7 @@ class Engine:
         self._admission = Admission(limits, self._groups, on_given_up)
         self._tasks: dict[asyncio.Task[None], Attempt] = {}
         self._stopping = False
+        self._spent: str | None = None
         self._shutdown: Shutdown | None = None
         self._is_blocked = False
         # What rollouts start from: one must not see the context variables of another.
@@ -107,6 +108,12 @@ class Engine:
     def give_up(self, endpoint: Endpoint, error: BaseException) -> None:
         """Deliver every waiting rollout of `endpoint` as failed because of `error`."""
         self._host.call_soon(self._give_up, endpoint, error)
+
+    def spend(self, reason: str) -> None:
+        """Start nothing more, and deliver what waits as missing; safe to call from any thread."""
+        self._spent = reason
+        with contextlib.suppress(RuntimeError):  # closed by now
+            self._host.loop.call_soon_threadsafe(self._proceed)
 
     def held(self, seconds: float) -> contextlib.AbstractContextManager[None]:
         """Keep the loop still while the block runs, for `seconds` at most: `LoopThread.held`."""
@@ -190,6 +197,9 @@ class Engine:
         self._proceed()
 
     def _fill(self) -> None:
+        if self._spent is not None and not self._stopping:
+            for dropped in self._admission.drop(BudgetSpentError(self._spent)):
+                self._deliver(dropped)
         while not self._stopping:
             work = self._admission.next()
             if work is None:
@@ -256,7 +266,7 @@ class Engine:
         if not attempts:
             return
         try:
-            await score(attempts, as_group=as_group)
+            await score(attempts, as_group=as_group, spent=self._spent)
         except ENDINGS as error:
             self._fail(attempts, error, "a reward function cancelled the scoring")
         if anew := jobs_anew(attempts):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .output import RolloutOutput
     from .run import EvalRun
 
-RolloutOutcome: TypeAlias = Literal["scored", "unmeasured", "broken", "generated"]
+RolloutOutcome: TypeAlias = Literal["scored", "unmeasured", "broken", "generated", "missing"]
 
 _SEED_MASK = 0x7FFFFFFF
 _NAMED = 3
@@ -53,13 +53,15 @@ class RolloutResult:
     Attributes:
         run: the eval it belongs to.
         key: example id and rollout number.
-        outcome: scored, unmeasured, broken, or generated where the environment does not score.
+        outcome: scored, unmeasured, broken, generated where the environment does not score, or
+            missing where it was not started: then it has no row.
         reward, metrics: of a scored rollout; None and {} otherwise.
         error: what left it unmeasured or broken.
         cause: the rollout (`gsm8k::17-r0`) whose failure explains this one; None for its own.
         ends_endpoint: its failure is why the endpoint was given up.
         start, stop: epoch seconds of the rollout itself, without the wait for its turn.
         input_tokens, output_tokens: over all its model calls; None when not counted.
+        cost_usd: what those cost; None when it is not known.
         reward_errors: mistakes in reward functions that count as a score of 0.0.
         slow_calls: what of the environment kept the loop from other rollouts, with the seconds.
         warnings: what the user should know that changes no result, a line each.
@@ -79,6 +81,7 @@ class RolloutResult:
     ends_endpoint: bool = False
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cost_usd: float | None = None
     reward_errors: int = 0
     slow_calls: dict[str, float] = field(default_factory=dict)
     warnings: Sequence[str] = ()

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..clients.cache import ResponseCache
+from ..clients.metered import Count
 from ..endpoints.endpoint import Endpoint
+from ..endpoints.prices import Price
 from ..environments.environment import Environment
 from ..store.run_folder import RunFolder
 from .rollouts import seed_of
@@ -28,6 +31,9 @@ class EvalRun:
         pass_threshold: a rollout is correct from this reward on.
         max_concurrent: cap on the eval's own rollouts in flight; None for none.
         rollout_seed: base of the seeds sent; None sends none.
+        price: of the model's tokens; None where it is not known.
+        count: told of the tokens of every answer; None where nobody counts.
+        cache: where answers are looked up before the model is asked; None where it is off.
     """
 
     name: str
@@ -40,6 +46,9 @@ class EvalRun:
     pass_threshold: float
     max_concurrent: int | None = None
     rollout_seed: int | None = None
+    price: Price | None = None
+    count: Count | None = None
+    cache: ResponseCache | None = None
 
     def sampling_args_of(self, example_id: int, rollout: int) -> dict[str, Any]:
         """Return the sampling arguments of one rollout, its seed included."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import InfraError, RewardError, one_line, outcome_of
+from ..errors import BudgetSpentError, InfraError, RewardError, one_line, outcome_of
 from ..lifecycle import CLEANUP_SECONDS, Cleaning
 from ..state import State
 from .attempts import ENDINGS, LIMIT_SECONDS, Attempt, error_in
@@ -17,8 +17,10 @@ from .rollouts import in_short, rollout_name
 from .time_limit import TimeLimit
 
 
-async def score(attempts: list[Attempt], *, as_group: bool) -> None:
+async def score(attempts: list[Attempt], *, as_group: bool, spent: str | None = None) -> None:
     """Score one rollout, or together what there is of one group; then clean up after each.
+
+    Once the session's budget is `spent`, groups may lack members that were never started.
 
     Each attempt gets its reward in its state, or an error. What stays `generated` on disk, to be
     scored another time: rollouts that nothing was learned about because a judge failed or their
@@ -34,6 +36,8 @@ async def score(attempts: list[Attempt], *, as_group: bool) -> None:
     except asyncio.CancelledError:
         await clean_up(attempts)
         raise
+    if spent is not None:
+        _explain_incomplete(attempts, spent)
     await clean_up(attempts)
 
 
@@ -107,6 +111,13 @@ def _incomplete(attempts: Sequence[Attempt]) -> _IncompleteGroupError:
         f"its group is incomplete: {len(generated)} of {complete} rollouts were generated, without"
         f" {in_short(missing)}, and the rubric scores whole groups"
     )
+
+
+def _explain_incomplete(attempts: Sequence[Attempt], reason: str) -> None:
+    """Say why groups lack members once nothing more starts: that is nobody's failure."""
+    for attempt in attempts:
+        if isinstance(attempt.error, _IncompleteGroupError):
+            attempt.error = BudgetSpentError(f"{attempt.error}: {reason}")
 
 
 def _is_finite(reward: Any) -> bool:

@@ -23,7 +23,7 @@ from .tables import DEFAULT_CONFIDENCE
 Groups = list[list[float | None]]
 
 # Metrics whose smallest and largest possible values are not 0 and 1: only those seen are known.
-_MEASURED_IN_UNITS = ("input_tokens", "output_tokens", "turns", "latency.mean")
+_MEASURED_IN_UNITS = ("input_tokens", "output_tokens", "cost_usd", "turns", "latency.mean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,11 @@ def column_of(metric: Metric, measurements: Measurements) -> Column:
         return measurements.truncated
     if name == "answer_rate":
         return measurements.answered
-    table = measurements.usage if metric.built_in else measurements.metrics
-    column = table.get(name)
+    if name == "cost_usd":
+        column = measurements.cost.get("total_usd")
+    else:
+        table = measurements.usage if metric.built_in else measurements.metrics
+        column = table.get(name)
     if column is None:
         return [None] * len(measurements.states)
     return measurements.scored_only(column)

@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"[+-]?([0-9][0-9_]*\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 # What a metric can be, whatever the model does; a reward or a rubric metric can be anything.
 _SHARES = ("error_rate", "truncated_rate", "answer_rate")
-_COUNTS = ("input_tokens", "output_tokens", "turns", "latency.mean")
+_COUNTS = ("input_tokens", "output_tokens", "cost_usd", "turns", "latency.mean")
 
 
 class GateSyntaxError(ValueError):
@@ -41,8 +41,8 @@ class Gate:
         name: the name of its test item: `gate-reward`, `gate-pass-at-4`, `gate-reward-2`.
         metric: `reward`, a rubric metric, `pass@k`, `pass^k`, `error_rate`, `truncated_rate`,
             `answer_rate`, `latency.mean`, `latency.p95` (seconds of generation, any percentile),
-            `input_tokens`, `output_tokens`, `turns` (means per scored rollout). A built-in name
-            goes before a rubric metric of the same name.
+            `input_tokens`, `output_tokens`, `cost_usd`, `turns` (means per scored rollout). A
+            built-in name goes before a rubric metric of the same name.
         comparison, limit: what the metric is held against.
         rule: what the numbers must show: the estimate clears the limit (`point`); the interval
             does not lie beyond it (`evidence`); the interval lies within it (`proof`).

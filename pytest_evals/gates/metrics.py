@@ -18,6 +18,7 @@ PLAIN = (
     "answer_rate",
     "input_tokens",
     "output_tokens",
+    "cost_usd",
     "turns",
 )
 # One of each form, for messages.

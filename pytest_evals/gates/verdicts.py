@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..stats.measurements import Measurements
@@ -63,7 +63,13 @@ class Verdict:
         return self.gate.tier == "blocking" and not self.is_green
 
 
-def judge(gate: Gate, measurements: Measurements, *, computed: float | None = None) -> Verdict:
+def judge(
+    gate: Gate,
+    measurements: Measurements,
+    *,
+    computed: float | None = None,
+    stopped: str | None = None,
+) -> Verdict:
     """Judge one gate by its rule.
 
     Rollouts that are unmeasured or broken, or lack the metric, are taken at its minimum and at its
@@ -77,7 +83,13 @@ def judge(gate: Gate, measurements: Measurements, *, computed: float | None = No
         measurements: of the eval's rows.
         computed: the metric's value where somebody else computed it from the rows. What it would
             be with every rollout scored is not known, so it decides only when all are.
+        stopped: why rollouts that have no result were not started; None where none was left out.
+            Then nothing can be said, also where nothing was scored.
     """
+    if stopped is not None and measurements.missing:
+        reason = f"{_incomplete(measurements)}: {stopped}"
+        # Whoever limits a run is not to get a green one for it: `on_inconclusive` is not asked.
+        return replace(_without_value(gate, measurements, "inconclusive", reason), is_green=False)
     if not measurements.scored:
         return _without_value(gate, measurements, "failed", _nothing_scored(measurements))
     if not measurements.complete:

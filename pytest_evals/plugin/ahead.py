@@ -176,7 +176,7 @@ class RolloutsAhead:
 
     def _make_client(self, endpoint: Endpoint) -> Client:
         session = self._session
-        if endpoint.client_type == PYTHON:
+        if endpoint.client_type == PYTHON or session.cache.replays:
             return NoClient()
         key = session.endpoints.key_of(endpoint)
         client: Client | None = session.config.hook.pytest_evals_make_client(

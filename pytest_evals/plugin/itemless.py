@@ -17,7 +17,8 @@ def report_untold(run: OwnedRun, session: pytest.Session) -> None:
 
     That is a gate nobody judged, because it was not selected or its item was skipped, unless the
     user accepted it; a gate that did not pass although its item did (a mark can turn red into
-    green); and a run in which nothing was scored.
+    green); a run of which the budget left rollouts out, where no gate says so; and one in which
+    nothing was scored.
     """
     if not run.was_started:
         return
@@ -25,6 +26,8 @@ def report_untold(run: OwnedRun, session: pytest.Session) -> None:
         problem = _problem(run, gate)
         if problem is not None and gate.name not in run.red_items:
             report_failure(run, gate.name, problem, session)
+    if not run.red_items and run.not_started:
+        report_failure(run, "budget", f"{run.not_started} rollouts were not started", session)
     if not run.red_items and not run.measurements().scored:
         report_failure(run, "nothing-scored", "no rollout was scored", session)
 

@@ -17,7 +17,7 @@ VERDICT = "evals.verdict"
 
 
 def describe_rollout(item: RolloutItem, result: RolloutResult) -> None:
-    """Set the properties of a rollout: state, reward, metrics, tokens."""
+    """Set the properties of a rollout: state, reward, metrics, tokens, cost."""
     # Set, not added: an item that is run again has one set of figures.
     item.user_properties[:] = [("evals.state", result.outcome)]
     if result.reward is not None:
@@ -27,6 +27,8 @@ def describe_rollout(item: RolloutItem, result: RolloutResult) -> None:
     if result.input_tokens is not None:
         item.user_properties.append(("evals.input_tokens", result.input_tokens))
         item.user_properties.append(("evals.output_tokens", result.output_tokens))
+    if result.cost_usd is not None:
+        item.user_properties.append(("evals.cost_usd", result.cost_usd))
 
 
 @functools.cache

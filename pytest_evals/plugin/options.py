@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Those of `adapters.choice`.
 VERIFIERS_MODES = ("auto", "native", "package")
+CACHE_MODES = ("read-write", "read", "off")
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -65,6 +66,29 @@ def add_options(parser: pytest.Parser) -> None:
         " verifiers 0.1.11 to 0.3.1 (package), or that if there is one (auto, the default)",
     )
     parser.addini("evals_verifiers", "auto, native or package; --evals-verifiers beats it")
+    group.addoption(
+        "--evals-cache",
+        choices=CACHE_MODES,
+        dest="evals_cache",
+        help="Keep what models answer, and ask only for what is not known (read-write), or ask"
+        " nothing: a replay without keys and servers (read)",
+    )
+    parser.addini("evals_cache", "read-write, read or off (default); --evals-cache beats it")
+    group.addoption(
+        "--evals-cache-dir",
+        metavar="DIR",
+        dest="evals_cache_dir",
+        help="Folder of the response cache (.evals_cache)",
+    )
+    group.addoption(
+        "--evals-prices",
+        metavar="PATH",
+        dest="evals_prices",
+        help="TOML file of what models cost: [[price]] rows with model, input_price and"
+        " output_price, USD per million tokens",
+    )
+    parser.addini("evals_prices", "TOML file of what models cost; --evals-prices beats it")
+    parser.addini("evals_cache_dir", "Folder of the response cache; --evals-cache-dir beats it")
     parser.addini(
         "evals_files",
         "Patterns of eval files to collect inside named folders, such as *.evals.toml",
@@ -77,6 +101,41 @@ def output_dir(config: pytest.Config) -> Path:
     """Return the folder that holds `evals/`, absolute."""
     chosen = config.getoption("evals_output_dir") or config.getini("evals_output_dir") or "outputs"
     return config.invocation_params.dir / chosen
+
+
+def cache_mode(config: pytest.Config) -> str:
+    """Return what is done with the response cache, one of `CACHE_MODES`.
+
+    Raises:
+        pytest.UsageError: the ini file says something else.
+    """
+    chosen = config.getoption("evals_cache") or config.getini("evals_cache") or "off"
+    if chosen not in CACHE_MODES:
+        raise pytest.UsageError(
+            f"{config.inipath}: ini key evals_cache: {chosen!r} is none of {', '.join(CACHE_MODES)}"
+        )
+    return str(chosen)
+
+
+def cache_dir(config: pytest.Config) -> Path:
+    """Return the folder of the response cache, absolute."""
+    chosen, ini = config.getoption("evals_cache_dir"), config.getini("evals_cache_dir")
+    if not (chosen or ini):
+        return Path(config.invocation_params.dir, ".evals_cache")
+    return Path(_folder_of(config, chosen), chosen or ini)
+
+
+def _folder_of(config: pytest.Config, chosen: str | None) -> Path:
+    """Return what a path is relative to: the ini file's folder, unless an option gives it."""
+    if chosen or config.inipath is None:
+        return Path(config.invocation_params.dir)
+    return config.inipath.parent
+
+
+def prices_path(config: pytest.Config) -> Path | None:
+    """Return the table of prices, absolute; None where none is named."""
+    chosen, ini = config.getoption("evals_prices"), config.getini("evals_prices")
+    return _folder_of(config, chosen) / (chosen or ini) if chosen or ini else None
 
 
 def is_sequential(config: pytest.Config) -> bool:
@@ -191,6 +250,7 @@ def check_ini(config: pytest.Config) -> None:
     for setting in settings.SETTINGS:
         settings.read_ini(config, setting)
     verifiers_mode(config)
+    cache_mode(config)
 
 
 def refuse_unnamed_folder(config: pytest.Config) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ..engine.groups import is_scored_by_group
 from ..engine.rollouts import RolloutResult
-from ..errors import ModelError, RewardError, one_line
+from ..errors import BudgetSpentError, ModelError, RewardError, one_line
 from ..gates.verdicts import Verdict
 from ..reports.transcript import transcript
 from ..visible import clipped, visible
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .owned_run import OwnedRun
 
 
+# What was left out of a rollout once the budget was spent.
+_LEFT_OUT = {"missing": "started", "unmeasured": "scored"}
 _PLACE_FIRST = re.compile(r"(?P<place>/[^:]*(?::\d+)?): (?P<cause>.+)")
 # Of one failure: the rest of a text this long is in the rows.
 _LONGEST_TEXT = 20_000
@@ -98,6 +100,10 @@ def check_measured(item: RolloutItem, result: RolloutResult) -> None:
     in any case.
     """
     item.result = result
+    if isinstance(result.error, BudgetSpentError):
+        item.run.not_started += result.outcome == "missing"
+        junit.describe_rollout(item, result)
+        pytest.skip(f"not {_LEFT_OUT[result.outcome]}: {result.error}")
     for text in result.warnings:
         item.run.warn(f"{item.run.spec.name}: {text}")
     junit.describe_rollout(item, result)

@@ -81,6 +81,8 @@ class OwnedRun:
         first_unmeasured: the first unmeasured rollout and why it is.
         slow_calls: what of the environment blocked the event loop.
         failures: the assertions that failed, of an eval that is a test function.
+        not_started: rollouts that were left out as the session's budget was spent.
+        stopped_by: what of the budget was spent; known at the end.
         warnings: what went wrong and changes no verdict, a line each.
         problem: why what is on disk is not all there was; None as a rule.
         is_complete: its metadata is final, and the hooks have been told.
@@ -107,6 +109,8 @@ class OwnedRun:
         self.told_why_not_judged: str | None = None
         self.selected = self.selected_gates = 0
         self.reported = 0
+        self.not_started = 0
+        self.stopped_by: str | None = None
         self.red_items: set[str] = set()
         self.red_phases: dict[str, str] = {}
         self.first_unmeasured: str | None = None
@@ -316,9 +320,15 @@ class OwnedRun:
         )
         with self.noting_problems():
             self.folder.write_metadata(
-                content | {"shuffle": order is not None, "shuffle_seed": order}
+                content
+                | {"shuffle": order is not None, "shuffle_seed": order}
+                | {"not_started": self.not_started, "stopped_by": self._stop_reason}
             )
         return summary
+
+    @property
+    def _stop_reason(self) -> str | None:
+        return self.stopped_by if self.not_started else None
 
     def close(self) -> None:
         """Close the folder and the log."""

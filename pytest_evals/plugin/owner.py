@@ -25,6 +25,7 @@ from .owned_run import OwnedRun
 if TYPE_CHECKING:
     from ..engine.oldest import Oldest
     from ..engine.rollouts import RolloutResult
+    from .budget import SessionBudget
     from .terminal import EvalTerminal
 
 
@@ -35,9 +36,11 @@ class EvalOwner:
         secrets: what must not leave the process.
         servers: those of managed endpoints, while they run.
         terminal: prints what the user sees besides pytest's own output.
+        budget: what the session may use; None while it begins, and where it is not limited.
     """
 
     terminal: EvalTerminal
+    budget: SessionBudget | None = None
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -91,6 +94,8 @@ class EvalOwner:
         Raises:
             HookRaisedError: one of them did.
         """
+        if result.outcome == "missing":  # it did not begin
+            return
         try:
             hook.pytest_evals_rollout_complete(config=self.config, spec=run.spec, result=result)
         except pytest.exit.Exception:
@@ -122,9 +127,14 @@ class EvalOwner:
                 raise HookRaisedError(
                     f"pytest_evals_metric returned {computed!r} for {gate.metric!r}, not a number"
                 )
-        verdict = judge(gate, measurements, computed=computed)
+        verdict = judge(gate, measurements, computed=computed, stopped=self.stopped)
         run.verdicts[gate.name] = verdict
         return verdict
+
+    @property
+    def stopped(self) -> str | None:
+        """Why rollouts were not started; None where all were."""
+        return None if self.budget is None else self.budget.reason
 
     def complete(self, run: OwnedRun) -> str | None:
         """Write what is known of a run at its end, and tell the hooks, once.
@@ -135,6 +145,7 @@ class EvalOwner:
         if not run.was_started or run.is_complete:
             return None
         run.is_complete = True
+        run.stopped_by = self.stopped
         run.finish()
         summary = run.write_metadata()
         if run.problem is not None:
@@ -151,6 +162,8 @@ class EvalOwner:
 
     def close(self) -> None:
         """Stop the servers and close the folders; to be called again at no cost."""
+        if self.budget is not None:
+            self.budget.stop()
         for server in self.servers:
             server.stop()
         self.servers.clear()

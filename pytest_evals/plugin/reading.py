@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ..config.budget import Budget, budget_in, smallest
 from ..config.loading import EvalConfig, env_dir_of, eval_of_environment, read_eval_file
 from ..config.spec import EvalSpec
 from ..config.values import merged_headers
@@ -42,6 +43,7 @@ class EvalReader:
         self._command_line = settings.command_line_settings(config)
         self._ini = settings.ini_settings(config)
         self._file_limits: list[int] = []
+        self._budgets: list[Budget] = []
         for level in (self._command_line, self._ini):
             self._hide(level.api_base_url, merged_headers({}, level.header or ()))
 
@@ -62,6 +64,12 @@ class EvalReader:
             return min(bounded)
         stated = (*self._file_limits, self._command_line.max_concurrent, self._ini.max_concurrent)
         return next((limit for limit in stated if limit is not None), _DEFAULT_MAX_CONCURRENT)
+
+    @property
+    def budget(self) -> Budget:
+        """What the whole session may use: of several files, the smallest limits hold."""
+        own = [budget_in(self._command_line), budget_in(self._ini)]
+        return smallest(self._budgets or own)
 
     def read_file(self, path: Path) -> list[EvalSpec]:
         """Return the evals of a TOML file.
@@ -125,6 +133,7 @@ class EvalReader:
         for spec in read.evals:
             self._hide(spec.api_base_url, spec.headers)
         self.overridden.extend(map(self._secrets.mask, read.overridden))
+        self._budgets.append(read.budget)
         if read.max_concurrent is not None:
             self._file_limits.append(read.max_concurrent)
         return list(read.evals)

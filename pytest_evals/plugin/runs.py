@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..clients.cache import ResponseCache
+from ..clients.metered import Count
 from ..config.spec import EvalSpec
 from ..endpoints.endpoint import Endpoint
+from ..endpoints.prices import Price
 from ..endpoints.urls import public_url
 from ..engine.rollouts import RolloutJob
 from ..engine.run import EvalRun
@@ -72,8 +75,23 @@ class Run(OwnedRun):
         assert self._eval_run is not None
         return self._eval_run
 
-    def open(self, folder: RunFolder, endpoint: Endpoint) -> None:
-        """Give the run its folder and log, and the endpoint as it is reached now."""
+    def open(
+        self,
+        folder: RunFolder,
+        endpoint: Endpoint,
+        cache: ResponseCache | None = None,
+        price: Price | None = None,
+        count: Count | None = None,
+    ) -> None:
+        """Give the run its folder and log, and the endpoint as it is reached now.
+
+        Args:
+            folder: where its rows go.
+            endpoint: with the port of a managed one.
+            cache: where answers are looked up before the model is asked; None where it is off.
+            price: of the model's tokens; None where it is not known.
+            count: told of the tokens of every answer; None where nobody counts.
+        """
         self.take_folder(folder, public_url(endpoint.url))
         self._eval_run = EvalRun(
             name=self.nodeid,
@@ -86,6 +104,9 @@ class Run(OwnedRun):
             pass_threshold=self.facts.pass_threshold,
             max_concurrent=self.spec.max_concurrent,
             rollout_seed=self.spec.rollout_seed,
+            cache=cache,
+            price=price,
+            count=count,
         )
 
     def job(self, example: dict[str, Any], rollout: int, stored: str | None = None) -> RolloutJob:

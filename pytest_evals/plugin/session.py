@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..clients.factory import check_client_type
+from ..clients.metered import Count
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
 from . import options, starting, tracebacks
+from .budget import SessionBudget, amounts
 from .capture import OutputCapture
 from .endpoints import SessionEndpoints
 from .environments import SessionEnvironments
 from .owner import EvalOwner
+from .prices import SessionPrices
 from .reading import EvalReader
+from .response_cache import SessionCache
 from .runs import Run
 from .sections import Sections
 
@@ -44,6 +48,8 @@ class EvalSession(EvalOwner):
     Attributes:
         endpoints: where the models are served.
         environments: what is evaluated.
+        cache: what models have answered before.
+        prices: what models cost.
         output: what rollouts print and log.
         runs: the evals that were collected, in order.
         reader: reads eval files.
@@ -60,6 +66,8 @@ class EvalSession(EvalOwner):
         super().__init__(config)
         self.endpoints = SessionEndpoints(config.invocation_params.dir, self.secrets)
         self.environments = SessionEnvironments(config)
+        self.cache = SessionCache(config, self.secrets.mask)
+        self.prices = SessionPrices(config)
         self.output = OutputCapture(config, self.secrets.mask)
         self.runs: list[Run] = []
         self.specs: list[EvalSpec] = []
@@ -154,9 +162,30 @@ class EvalSession(EvalOwner):
         return [
             *(f"evals: ignored {phrase}" for phrase in self.reader.overridden),
             *(["evals: ignored --evals-set: a test function has its mark"] if unused else []),
+            *self.cache.notices,
+            *self._budget_notices,
             *(f"evals: {text}" for run in self.runs for text in run.warnings),
             *self.environments.verifiers.notices,
         ]
+
+    @property
+    def _budget_notices(self) -> list[str]:
+        words = self.reader.budget.words
+        return [f"evals: budget of the session: {', '.join(words)}"] if words else []
+
+    def begin_budget(self, engine: Engine) -> None:
+        """Count from now on what the session uses, where it has a budget."""
+        limits = self.reader.budget
+        if self.budget is None and limits.is_limited:
+            self.budget = SessionBudget(limits, engine.spend)
+            self.budget.start()
+
+    def count_of(self, run: Run) -> Count | None:
+        """Return what counts the answers of a run's model; None where nobody counts."""
+        budget, price = self.budget, self.prices.of(run.endpoint)
+        if budget is None or not budget.limits.counts_answers:
+            return None
+        return lambda usage: budget.count(*amounts(usage, price))
 
     @property
     def max_concurrent(self) -> int:
@@ -173,15 +202,19 @@ class EvalSession(EvalOwner):
             siblings: the evals of the same file, to name those that lack the same key.
 
         Returns:
-            None when its endpoint's missing key was reported already.
+            None when its endpoint's missing key, the cache or the prices were reported already.
 
         Raises:
-            SetupError: the endpoint, the key or the environment cannot be used.
+            SetupError: the endpoint, the key, the cache, the prices or the environment cannot be
+                used.
         """
+        if not (self.cache.open() and self.prices.read()):
+            return None
         endpoint = self.endpoints.of(spec)
+        self.prices.check(spec, endpoint, self.reader.budget)
         if not self.config.hook.pytest_evals_make_client.get_hookimpls():
             check_client_type(endpoint)
-        if not self.endpoints.read_key(endpoint, siblings):
+        if not self.cache.replays and not self.endpoints.read_key(endpoint, siblings):
             return None
         environment = self.environments.of(spec, hook)
         examples = environment.get_eval_dataset(n=spec.num_examples, seed=spec.order)
@@ -216,6 +249,7 @@ class EvalSession(EvalOwner):
         Raises:
             ResultsError: a folder cannot be made.
         """
+        self.begin_budget(engine)
         started = starting.provide(self, runs)
         starting.execute(self, {run: started[run] for run in runs}, engine)
         for run in runs:
@@ -225,6 +259,7 @@ class EvalSession(EvalOwner):
         """Stop the servers, close the folders, and leave no import of ours behind."""
         super().close()
         self.environments.verifiers.close()
+        self.cache.close()
 
     @contextlib.contextmanager
     def reported_errors(self, node: pytest.Collector) -> Iterator[None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +25,24 @@ def _table(text: str) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise argparse.ArgumentTypeError("must be a JSON object, such as '{\"level\": 3}'")
     return table
+
+
+def _amount(text: str) -> float:
+    """Return the number in `text`, which is above 0."""
+    with contextlib.suppress(ValueError):
+        number = float(text)
+        if 0 < number < math.inf:
+            return number
+    raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
+
+
+def _count(text: str) -> int:
+    """Return the whole number in `text`, which is at least 1."""
+    with contextlib.suppress(ValueError):
+        number = int(text)
+        if number >= 1:
+            return number
+    raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
 
 
 class Setting(NamedTuple):
@@ -70,6 +90,9 @@ SETTINGS = (
     Setting(
         "max-concurrent", int, "N", "Rollouts in flight over the whole session; 0 for no limit"
     ),
+    Setting("max-cost-usd", _amount, "USD", "Start nothing more once answers cost this much"),
+    Setting("max-tokens-total", _count, "N", "Start nothing more once this many tokens are used"),
+    Setting("max-duration", _amount, "SECONDS", "Start nothing more after this time"),
     Setting("output-dir", str, "DIR", "Where runs are kept: DIR/evals/... (default: outputs)"),
 )
 

@@ -56,7 +56,7 @@ def provide(owner: EvalOwner, runs: Iterable[OwnedRun]) -> dict[OwnedRun, Starte
     folders = {run: _folder(owner, run) for run in runs}
     servers: dict[ServeCommand, ManagedServer | str] = {}
     for run, folder in folders.items():
-        serve = run.facts.serve
+        serve = _served(owner, run)
         if serve is not None and serve not in servers:
             servers[serve] = _started(owner, run, serve, folder)
     for serve, server in servers.items():
@@ -64,7 +64,7 @@ def provide(owner: EvalOwner, runs: Iterable[OwnedRun]) -> dict[OwnedRun, Starte
             servers[serve] = _ready(server)
     started = {}
     for run, folder in folders.items():
-        serve = run.facts.serve
+        serve = _served(owner, run)
         reached = None if serve is None else servers[serve]
         if isinstance(reached, str):
             started[run] = Started(folder, failure=reached)
@@ -89,10 +89,17 @@ def execute(session: EvalSession, started: Mapping[Run, Started], engine: Engine
     """
     reached = _reached(session, started, engine)
     for run, given in started.items():
-        run.open(given.folder, reached.get(id(run.endpoint), run.endpoint))
+        endpoint = reached.get(id(run.endpoint), run.endpoint)
+        cache, price = session.cache.of(run.endpoint), session.prices.of(run.endpoint)
+        run.open(given.folder, endpoint, cache, price, session.count_of(run))
     for endpoint in {id(run.endpoint): run.engine_run.endpoint for run in started}.values():
         if endpoint.serve is None:
             engine.connect(endpoint)
+
+
+def _served(owner: EvalOwner, run: OwnedRun) -> ServeCommand | None:
+    """Return the server that a run needs; a replay of kept answers needs none."""
+    return None if options.cache_mode(owner.config) == "read" else run.facts.serve
 
 
 def _folder(owner: EvalOwner, run: OwnedRun) -> RunFolder:
@@ -117,7 +124,9 @@ def _reached(
     given_up: set[int] = set()
     for run, given in started.items():
         key = id(run.endpoint)
-        if run.endpoint.serve is None or key in reached or key in given_up:
+        if session.cache.replays or run.endpoint.serve is None:
+            continue
+        if key in reached or key in given_up:
             continue
         if given.port is None:
             given_up.add(key)

@@ -133,7 +133,8 @@ class EvalTerminal:
             if is_final and getattr(report, "evals_kind", None) == "rollout":
                 self._progress.count(
                     None if report.when == "setup" else vars(report).get("evals_reward"),
-                    is_error=vars(report).get("evals_state") not in ("scored", "generated"),
+                    is_error=vars(report).get("evals_state")
+                    not in ("scored", "generated", "missing"),
                 )
         yield
         if decides:
@@ -199,6 +200,13 @@ class EvalTerminal:
             # Its item was only skipped: without this line, nothing would say why.
             first = run.first_unmeasured.partition("\n")[0]
             reporter.write_line(f"first unmeasured rollout of {run.spec.name}: {first}")
+        if run.not_started:
+            reporter.write_line(
+                f"budget: {run.stopped_by}: {_counted(run.not_started, 'rollout')} of"
+                f" {run.spec.name} not started",
+                yellow=True,
+                bold=True,
+            )
         for line in run.red_lines:
             reporter.write_line(line, red=True)
         for line in run.slow_calls.lines(run.spec.name):

@@ -73,6 +73,8 @@ def metadata(
             "broken": summary.broken,
             "missing": summary.missing,
         },
+        "cost": None if summary.cost is None else dict(summary.cost),
+        "cached_answers": summary.cached_answers,
         "reward_errors": summary.reward_errors,
         "verdict": summary.verdict,
         "gated": summary.gated,

@@ -32,6 +32,10 @@ class EvalSummary:
             examples with at least k scored rollouts. Empty for one rollout per example.
         input_tokens, output_tokens: sums over all rollouts, also those that were not scored; None
             when no server counted.
+        cost: USD over all rollouts, also those that were not scored: `input_usd`, `output_usd` and
+            `total_usd`; None when a price or the tokens are not known. Answers of the response
+            cache cost nothing.
+        cached_answers: how many answers the response cache gave.
         reward_errors: mistakes in reward functions that count as a score of 0.0.
         first_reward_errors: of each function, how many they are and the line of the first.
         tool_errors: of each tool and type of error, how many its calls raised, in words.
@@ -69,6 +73,8 @@ class EvalSummary:
     tool_errors: tuple[str, ...] = ()
     timeouts: tuple[int, float] | None = None
     nodeid: str = ""
+    cached_answers: int = 0
+    cost: Mapping[str, float] | None = None
 
     @property
     def planned(self) -> int:
@@ -113,8 +119,8 @@ def summarise(
         metrics=_metric_means(measurements),
         pass_at_k=_by_powers_of_two(pass_at_k, measurements),
         pass_hat_k=_by_powers_of_two(pass_hat_k, measurements),
-        input_tokens=_token_sum(measurements, "input_tokens"),
-        output_tokens=_token_sum(measurements, "output_tokens"),
+        input_tokens=_sum(measurements.usage.get("input_tokens", ())),
+        output_tokens=_sum(measurements.usage.get("output_tokens", ())),
         reward_errors=sum(map(len, measurements.reward_errors)),
         seconds=seconds,
         verdict=overall(gates, verdicts),
@@ -124,6 +130,8 @@ def summarise(
         tool_errors=tuple(_tool_errors(measurements)),
         timeouts=_timeouts(measurements),
         nodeid=nodeid,
+        cost=_cost(measurements),
+        cached_answers=_sum(measurements.from_cache.get("answers", ())) or 0,
     )
 
 
@@ -185,7 +193,16 @@ def _by_powers_of_two(
     return figures
 
 
-def _token_sum(measurements: Measurements, name: str) -> int | None:
-    counted = [value for value in measurements.usage.get(name, ()) if value is not None]
+def _cost(measurements: Measurements) -> dict[str, float] | None:
+    sums = {
+        name: math.fsum(value for value in column if value is not None)
+        for name, column in measurements.cost.items()
+        if any(value is not None for value in column)
+    }
+    return sums if sums and all(map(math.isfinite, sums.values())) else None
+
+
+def _sum(column: Sequence[float | None]) -> int | None:
+    counted = [value for value in column if value is not None]
     total = sum(counted)
     return round(total) if counted and math.isfinite(total) else None

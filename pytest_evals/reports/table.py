@@ -22,10 +22,10 @@ VERDICT_WORDS: Final[dict[EvalVerdict, str]] = {
 }
 
 # What leaves the table, in this order, when it is too wide; it then stands below the row.
-_OPTIONAL: Final = ("tokens in/out", "pass@k", "time", "model", "errors")
+_OPTIONAL: Final = ("tokens in/out", "pass@k", "time", "cost", "model", "errors")
 # Names are cut to this width before a column leaves the table.
 _NAME_WIDTHS: Final = {"eval": 20, "model": 18}
-_RIGHT: Final = ("n", "errors", "tokens in/out", "time")
+_RIGHT: Final = ("n", "errors", "tokens in/out", "cost", "time")
 _LEAST_WIDTH: Final = 60
 # Functions and tools with errors.
 _MOST_NAMED: Final = 5
@@ -62,8 +62,9 @@ def render(summaries: Sequence[EvalSummary], *, width: int) -> list[Line]:
     labels = told_apart([(summary.name, summary.nodeid) for summary in summaries])
     rows = [_cells(summary, label) for summary, label in zip(summaries, labels, strict=True)]
     names = list(rows[0])
-    if not any(row["pass@k"] for row in rows):
-        names.remove("pass@k")
+    for name in ("pass@k", "cost"):
+        if not any(row[name] for row in rows):
+            names.remove(name)
     widths = _fitted(names, rows, width)
     # All pass@k stand below the row anyway.
     dropped = [name for name in names if name not in widths and name != "pass@k"]
@@ -113,6 +114,7 @@ def _cells(summary: EvalSummary, label: str) -> dict[str, str]:
         "pass@k": "" if best is None else f"@{best} {rounded(summary.pass_at_k[best])}",
         "errors": str(summary.unmeasured + summary.broken),
         "tokens in/out": f"{_count(summary.input_tokens)}/{_count(summary.output_tokens)}",
+        "cost": "" if summary.cost is None else _usd(summary.cost["total_usd"]),
         "time": _time(summary.seconds),
         "verdict": verdict if summary.gated else f"{verdict}, not gated",
     }
@@ -169,6 +171,10 @@ def _details(summary: EvalSummary, moved: Sequence[str], width: int) -> Iterator
     if any(not_scored.values()):
         kinds = ", ".join(f"{count} {kind}" for kind, count in not_scored.items() if count)
         note = f"{summary.scored} of {summary.planned} rollouts scored: {kinds}"
+        yield from _indented(note.split(" "), width)
+    if summary.cached_answers:
+        answers = "answer" if summary.cached_answers == 1 else "answers"
+        note = f"{summary.cached_answers} {answers} came from the response cache"
         yield from _indented(note.split(" "), width)
     if summary.timeouts is not None:
         count, seconds = summary.timeouts
@@ -238,6 +244,13 @@ def _count(number: int | None) -> str:
         if float(text) < 1000:
             return f"{text}{unit}"
     return f"{number:.2g}"
+
+
+def _usd(amount: float) -> str:
+    """Print an amount: $12.34, $0.1234 below one dollar."""
+    if 0 < amount < 0.0001:
+        return "<$0.0001"
+    return f"${amount:.4f}" if amount < 1 else f"${amount:.2f}"
 
 
 def _time(seconds: float) -> str:

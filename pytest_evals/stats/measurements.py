@@ -52,6 +52,9 @@ class Measurements:
         states: `scored`, `unmeasured`, `broken`, or `missing` (generated, but not scored).
         reward, metrics: what the rubric returned; metrics by name.
         usage: token counts by name: `input_tokens`, `output_tokens`, ...
+        from_cache: of answers that the response cache gave, their number (`answers`) and their
+            tokens, by name.
+        cost: USD by name: `input_usd`, `output_usd`, `total_usd`; of every row, like tokens.
         seconds: how long the model took to generate.
         turns: the metric `num_turns`, or else the number of assistant messages.
         truncated: 1.0 when the model hit its token limit.
@@ -72,6 +75,8 @@ class Measurements:
     reward: Column = field(default_factory=list)
     metrics: dict[str, Column] = field(default_factory=dict)
     usage: dict[str, Column] = field(default_factory=dict)
+    from_cache: dict[str, Column] = field(default_factory=dict)
+    cost: dict[str, Column] = field(default_factory=dict)
     seconds: Column = field(default_factory=list)
     turns: Column = field(default_factory=list)
     truncated: Column = field(default_factory=list)
@@ -139,6 +144,8 @@ class Measurements:
             state = "unmeasured"
         self.states[place] = state
         self._read_table(self.usage, place, row.get("token_usage"))
+        self._read_table(self.from_cache, place, row.get("from_cache"))
+        self._read_table(self.cost, place, row.get("cost"))
         served = row.get("served_model")
         if isinstance(served, str) and served and served not in self.served_models:
             self.served_models.append(served)
@@ -186,6 +193,8 @@ class Measurements:
         yield self.answered
         yield from self.metrics.values()
         yield from self.usage.values()
+        yield from self.from_cache.values()
+        yield from self.cost.values()
 
     @property
     def scored(self) -> int:

@@ -35,6 +35,8 @@ STANDARD_KEYS: Final = frozenset(
         "stop_condition",
         "tool_defs",
         "token_usage",
+        "from_cache",
+        "cost",
         "failure",
         "prediction",
         "attempts",
@@ -58,13 +60,20 @@ STANDARD_KEYS: Final = frozenset(
 UNSCORED: Final = "unscored"
 
 
-def encode_head(state: State, *, rollout: int, prediction: Any) -> str:
+def encode_head(
+    state: State,
+    *,
+    rollout: int,
+    prediction: Any,
+    paid: Row | None = None,
+) -> str:
     """Return what a row says about the model's side of a rollout: a JSON object left open.
 
     Args:
         state: the rollout, after generation.
         rollout: which attempt at its example it is, from 0.
         prediction: what the environment's parser made of the completion.
+        paid: columns of what it cost, and of the answers that cost nothing; None for none.
     """
     attempts, served_model, token_usage = _sum_calls(state)
     row = _example_columns(state["input"], rollout)
@@ -76,6 +85,8 @@ def encode_head(state: State, *, rollout: int, prediction: Any) -> str:
     row["tool_defs"] = state.get("tool_defs") or []
     if token_usage is not None:
         row["token_usage"] = token_usage
+    if paid:
+        row |= paid
     if "failure" in state:  # of an eval that is a function: the assertion that failed
         row["failure"] = state["failure"]
     row["prediction"] = prediction

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import tomli
 
+from pytest_evals.config.budget import BUDGET_KEYS
 from pytest_evals.demo.server import DemoServer
 from pytest_evals.plugin.settings import SETTINGS
 
@@ -182,7 +183,8 @@ OPTIONS = {
 
 
 def test_each_option_and_its_ini_key_reach_the_eval(project: Project) -> None:
-    of_the_session = {"max-concurrent", "output-dir"}
+    budget = {key.replace("_", "-") for key in BUDGET_KEYS}
+    of_the_session = {"max-concurrent", "output-dir", *budget}
     assert set(OPTIONS) == {setting.name for setting in SETTINGS} - of_the_session
     (project.path / "e.toml").write_text("")
     project.evals(ONE_EVAL)

@@ -173,6 +173,11 @@ def _run(
     """Return the run of a function, known to the session."""
     marking = read_marks(function, len(examples))
     session = EvalSession.of(collector.config)
+    if session.reader.budget.counts_answers:
+        raise SetupError(
+            f"{' and '.join(session.reader.budget.words)}: what a test function asks, and what it"
+            " costs, is not known here; run it without, or limit the session by max_duration"
+        )
     if session.functions is None:
         session.functions = FunctionEvals(session)
     nodeid = f"{collector.nodeid}::{function.originalname}"

@@ -82,11 +82,11 @@ class _OwnRubric:
 
 
 class NoClient:
-    """Stands where other evals have a client."""
+    """Stands where other evals have a client, and in a replay of kept answers."""
 
     async def get_response(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse: nobody is at the other end."""
-        raise RuntimeError("an eval function has no endpoint of its own")
+        raise RuntimeError("there is no endpoint to ask")
 
     async def close(self) -> None:
         """Do nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -169,7 +170,11 @@ class Distributor:
 
     def tick(self) -> None:
         """Bring the status line up to date."""
-        if self.evals is not None and self.evals.started:
+        if self.evals is None:
+            return
+        if self.evals.budget is not None:
+            self.evals.budget.check_time()
+        if self.evals.started:
             self.evals.terminal.tick()
 
     def stop(self) -> None:
@@ -247,6 +252,7 @@ class Distributor:
             self.problem = "results cannot be kept"
             return
         surface.limit_restarts(self._config, _RESTARTS * self.num_workers)
+        evals.begin_budget(partial(self._mail.tell_all, "spent"), self._mail.wake)
         if (seconds := evals.terminal.refresh_seconds) is not None:
             self._clock.start(seconds)
 
@@ -267,6 +273,8 @@ class Distributor:
             current=current,
             is_elsewhere=surface.is_elsewhere(node),
         )
+        if self.evals is not None and self.evals.stopped is not None:
+            self.tell(node, "spent", reason=self.evals.stopped)
 
     def is_gone(self, node: Any) -> bool:
         """Whether a worker has ended, or takes no part, the reason of which was reported."""

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from ...config.budget import Budget
 from ...engine.rollouts import RolloutKey
 from ...gates.verdicts import Verdict
 from .. import itemless, reporting, starting
+from ..budget import SessionBudget
 from ..junit import VERDICT
 from ..outcomes import HookRaisedError, short_text
 from ..owned_run import OwnedRun
@@ -40,6 +42,7 @@ class DistributedEvals(EvalOwner):
     Attributes:
         runs, plans: by node id, in order.
         limit: rollouts in flight over the whole session; 0 or less for no limit.
+        limits: what the session may use.
         started: the runs that have begun.
         current: the folder where each worker keeps which rollout is on its CPU.
         dead_workers: what those that died had done.
@@ -50,6 +53,7 @@ class DistributedEvals(EvalOwner):
         self.runs: dict[str, OwnedRun] = {}
         self.plans: dict[str, EvalPlan] = {}
         self.limit: int = plan["max_concurrent"]
+        self.limits = Budget(**plan["budget"])
         self.workers = 0
         self.started: dict[OwnedRun, starting.Started] = {}
         self.current: Path | None = None
@@ -145,6 +149,17 @@ class DistributedEvals(EvalOwner):
         self.current = Path(tempfile.mkdtemp(prefix="pytest-evals-"))
         self.terminal.begin(sum(run.selected for run in runs))
 
+    def begin_budget(self, on_spent: Callable[..., None], wake: Callable[[], None]) -> None:
+        """Count from now on what the workers use, where the session has a budget.
+
+        Args:
+            on_spent: tells the workers the `reason` why nothing more is to start.
+            wake: has the main thread tick, from any thread.
+        """
+        if self.limits.is_limited:
+            self.budget = SessionBudget(self.limits, lambda reason: on_spent(reason=reason))
+            self.budget.start(wake)
+
     def _start(self, runs: Sequence[OwnedRun]) -> None:
         started = starting.provide(self, runs)
         starting.own(started)
@@ -193,6 +208,7 @@ class DistributedEvals(EvalOwner):
         if "evals_failure" in noted:
             run.failures.note(noted["evals_failure"], name)
         run.note_red(name, has_failed=report.failed, when=report.when or "")
+        run.not_started += noted.get("evals_state") == "missing"
         judged = self._verdicts.get(report.nodeid)
         if judged is not None and any(key == VERDICT for key, _ in report.user_properties):
             run.verdicts[name] = judged

@@ -69,6 +69,8 @@ class Inbox:
     def _hear(self, name: str, data: dict[str, Any]) -> None:
         if name == "limits":
             self.borrower.granted(data)
+        elif name == "spent":
+            self.borrower.spent(data["reason"])
         elif name == "start":
             self._runs, self.runs_ahead = data["runs"], data["runs_ahead"]
             self.current_folder = data["current"]

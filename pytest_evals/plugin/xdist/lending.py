@@ -71,12 +71,23 @@ class Borrower:
         self._lock = threading.Lock()
         self._limits = Limits(0)
         self._engine: Engine | None = None
+        self._spent: str | None = None
 
     def govern(self, engine: Engine) -> None:
         """Hold an engine to what is granted, from now on."""
         with self._lock:
             self._engine = engine
             engine.resize(self._limits)
+            if self._spent is not None:
+                engine.spend(self._spent)
+
+    def spent(self, reason: str) -> None:
+        """Have nothing more started, in the thread that receives."""
+        with self._lock:
+            self._spent = reason
+            if self._engine is not None:
+                with contextlib.suppress(RuntimeError):  # closed by now
+                    self._engine.spend(reason)
 
     @property
     def limits(self) -> Limits:

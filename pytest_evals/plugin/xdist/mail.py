@@ -71,7 +71,7 @@ class Mail:
         """Send a message to a worker."""
         self._links[node].send(name, **data)
 
-    def tell_all(self, name: str) -> None:
+    def tell_all(self, name: str, **data: Any) -> None:
         """Send a message to every worker."""
         for node in self._links:
-            self.tell(node, name)
+            self.tell(node, name, **data)

@@ -92,6 +92,7 @@ def result_of_row(run: EvalRun, line: str) -> RolloutResult:
         metrics=row["metrics"],
         input_tokens=_whole(usage.get("input_tokens")),
         output_tokens=_whole(usage.get("output_tokens")),
+        cost_usd=(row.get("cost") or {}).get("total_usd"),
         reward_errors=len(row.get("reward_errors", ())),
         prompt=row["prompt"],
         completion=row["completion"],

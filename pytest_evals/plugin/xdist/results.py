@@ -15,7 +15,8 @@ from ..owned_run import OwnedRun
 
 _FIELDS = (
     "key", "outcome", "start", "stop", "reward", "metrics", "cause", "ends_endpoint",
-    "input_tokens", "output_tokens", "reward_errors", "slow_calls", "prompt", "completion",
+    "input_tokens", "output_tokens", "cost_usd", "reward_errors", "slow_calls", "prompt",
+    "completion",
 )  # fmt: skip
 
 

@@ -24,7 +24,18 @@ class RunMessages:
     @property
     def handlers(self) -> dict[str, Callable[..., None]]:
         """What takes each message, by its name."""
-        return {"open": self._open, "row": self._row, "log": self._log, "note": self._note}
+        return {
+            "open": self._open,
+            "row": self._row,
+            "log": self._log,
+            "note": self._note,
+            "used": self._used,
+        }
+
+    def _used(self, node: Any, tokens: int | None, usd: float | None) -> None:
+        """Count what an answer used of the session's budget."""
+        if self._evals.budget is not None:
+            self._evals.budget.count(tokens, usd)
 
     def _open(self, node: Any, nodeid: str) -> None:
         """Begin a run that begins with its first rollout, and answer where it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
@@ -67,6 +68,7 @@ class WorkerLoop(RunLoop):
             runs_ahead=is_able and not self._worker.is_dry,
             has_failed=bool(has_failed and self._worker.has_collection_errors),
             max_concurrent=self._worker.max_concurrent,
+            budget=dataclasses.asdict(self._worker.reader.budget),
             notices=self._worker.notices,
             keys=asked_for(),
             evals=encode_evals(session.items, self._worker.runs, self._worker.secrets.mask),

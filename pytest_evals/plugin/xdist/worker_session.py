@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ...clients.metered import Count
 from ...engine.admission import GivenUp
 from ...engine.culprit import CurrentRollout
 from ...engine.engine import Engine
@@ -19,8 +20,10 @@ from ...engine.run import EvalRun
 from ...engine.slots import Demand
 from ...gates.grammar import Gate
 from ...gates.verdicts import Verdict
+from ...messages import Usage
 from ...store.run_folder import RunFolder
 from .. import options, reporting, starting
+from ..budget import amounts
 from ..nodes import RolloutItem
 from ..outcomes import HookRaisedError
 from ..owned_run import OwnedRun
@@ -138,6 +141,21 @@ class WorkerSession(EvalSession):
             },
             engine,
         )
+
+    def begin_budget(self, engine: Engine) -> None:
+        """Leave it to the controller, which counts what all workers use."""
+
+    def count_of(self, run: Run) -> Count | None:
+        """Return what tells the controller of the answers of a run's model."""
+        if not self.reader.budget.counts_answers:
+            return None
+        price, link = self.prices.of(run.endpoint), self.link
+
+        def tell(usage: Usage | None) -> None:
+            tokens, usd = amounts(usage, price)
+            link.send("used", tokens=tokens, usd=usd)
+
+        return tell
 
     def _opened(self, run: Run) -> dict[str, Any]:
         given = self.inbox.open(run.nodeid)
