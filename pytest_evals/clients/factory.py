@@ -8,6 +8,7 @@ from ..endpoints.endpoint import Endpoint
 from ..endpoints.urls import url_problem
 from ..errors import SetupError
 from .client import Client
+from .request_slots import RequestSlots
 
 # client type -> class, in the module of the type's name
 _CLASSES = {
@@ -32,12 +33,13 @@ def check_client_type(endpoint: Endpoint) -> None:
         )
 
 
-def make_client(endpoint: Endpoint, key: str | None) -> Client:
+def make_client(endpoint: Endpoint, key: str | None, slots: RequestSlots | None = None) -> Client:
     """Return a client of `endpoint`, not yet connected.
 
     Args:
         endpoint: where to; for a managed endpoint with the port filled in.
         key: the API key, as `endpoints.keys.read_key` gives it; None where the server takes none.
+        slots: how many requests may be in flight; None for a limit of the client's own.
 
     Raises:
         SetupError: the client type is not supported, or the URL or the environment's proxy for it
@@ -51,5 +53,5 @@ def make_client(endpoint: Endpoint, key: str | None) -> Client:
         )
     # Imported here: `aiohttp` takes 0.2 s that runs without this endpoint should not pay.
     module = import_module(f".{endpoint.client_type}", __package__)
-    client: Client = getattr(module, _CLASSES[endpoint.client_type])(endpoint, key)
+    client: Client = getattr(module, _CLASSES[endpoint.client_type])(endpoint, key, slots=slots)
     return client

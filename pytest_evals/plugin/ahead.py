@@ -177,4 +177,6 @@ class RolloutsAhead:
         client: Client | None = session.config.hook.pytest_evals_make_client(
             config=session.config, endpoint=endpoint, key=key
         )
-        return make_client(endpoint, key) if client is None else client
+        if client is not None:
+            return client
+        return make_client(endpoint, key, session.slots_of(endpoint))

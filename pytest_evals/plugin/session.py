@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..clients.factory import check_client_type
+from ..clients.request_limits import RequestLimits
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
 from . import options, starting, tracebacks
@@ -22,6 +23,8 @@ from .runs import Run
 from .sections import Sections
 
 if TYPE_CHECKING:
+    from ..clients.request_slots import RequestSlots
+    from ..endpoints.endpoint import Endpoint
     from ..engine.engine import Engine
     from ..engine.loop import LoopHost
     from ..engine.oldest import Oldest
@@ -63,6 +66,7 @@ class EvalSession(EvalOwner):
         self.runs: list[Run] = []
         self.specs: list[EvalSpec] = []
         self.unusable: set[Path] = set()
+        self._request_limits = RequestLimits()
         self.reader = EvalReader(config, self.environments, self.secrets)
 
     @classmethod
@@ -128,6 +132,15 @@ class EvalSession(EvalOwner):
     def make_host(self) -> LoopHost | None:
         """Return what runs the engine's loop; None for the engine's own."""
         return None
+
+    def slots_of(self, endpoint: Endpoint) -> RequestSlots:
+        """Return the slots for requests to an endpoint."""
+        return self._request_limits.slots_of(endpoint)
+
+    @property
+    def held_back(self) -> list[str]:
+        """Which endpoints held the run back, a line each."""
+        return self._request_limits.held_back()
 
     @property
     def on_demand(self) -> Callable[[Demand], None] | None:

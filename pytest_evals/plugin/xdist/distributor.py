@@ -11,6 +11,7 @@ from .. import options
 from . import surface
 from .clock import Clock
 from .mail import Mail
+from .request_lending import RequestLender
 
 if TYPE_CHECKING:
     from .evals import DistributedEvals
@@ -36,7 +37,13 @@ class Distributor:
         self._session = session
         self._config = session.config
         self._mail = mail
-        mail.handlers |= {"plan": self._planned, "demand": self._demanded, "ask": self._asked}
+        self._requests = RequestLender(self.tell)
+        mail.handlers |= {
+            "plan": self._planned,
+            "demand": self._demanded,
+            "ask": self._asked,
+            "requests": self._requests.heard,
+        }
         self.scheduler: EvalScheduling | None = None
         self.evals: DistributedEvals | None = None
         self.problem: str | None = None
@@ -100,6 +107,7 @@ class Distributor:
         if self._has_begun:
             if self._lender is not None:
                 self._lender.join([node])
+                self._requests.join([node])
             self._send_start(node)
         elif not self._is_scheduling and len(self._plans) >= self.num_workers:
             self.begin()
@@ -108,6 +116,7 @@ class Distributor:
         """Keep the rows of a worker that died, and lend to others what it had."""
         if error is not None and self.evals is not None:
             self.evals.dead_workers.bury(node.gateway.id, self.evals.started)
+        self._requests.leave(node)
         if self._lender is not None and self._lender.leave(node):
             self._refill()
 
@@ -206,6 +215,8 @@ class Distributor:
         specs = {nodeid: run.spec for nodeid, run in evals.runs.items()}
         self._lender = Lender(limits_of(evals.limit, specs), self.tell)
         self._lender.join(self._plans)
+        self._requests.join(self._plans)
+        evals.told_held_back = self._requests.held_back
 
     def _send_start(self, node: Any) -> None:
         current = str(self.evals.current) if self.evals and self.evals.current else None

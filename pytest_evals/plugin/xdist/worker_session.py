@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ...clients.request_slots import RequestSlots
+from ...endpoints.endpoint import Endpoint
 from ...engine.culprit import CurrentRollout
 from ...engine.engine import Engine
 from ...engine.loop import LoopHost, LoopThread
@@ -67,6 +69,10 @@ class WorkerSession(EvalSession):
         self.inbox = Inbox(link)
         self.waiting: Mapping[str, int] = {}
         self.name: str = config.workerinput["workerid"]  # type: ignore[attr-defined]
+
+    def slots_of(self, endpoint: Endpoint) -> RequestSlots:
+        """Return the slots that the controller lends for requests to an endpoint."""
+        return self.inbox.requests.slots_of(endpoint)
 
     @property
     def on_demand(self) -> Callable[[Demand], None]:
