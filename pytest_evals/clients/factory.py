@@ -9,6 +9,7 @@ from ..endpoints.urls import url_problem
 from ..errors import SetupError
 from .client import Client
 from .request_slots import RequestSlots
+from .retries import Retries, RetryPolicy
 
 # client type -> class, in the module of the type's name
 _CLASSES = {
@@ -33,13 +34,23 @@ def check_client_type(endpoint: Endpoint) -> None:
         )
 
 
-def make_client(endpoint: Endpoint, key: str | None, slots: RequestSlots | None = None) -> Client:
+# Another server can be asked instead: this one is not waited for.
+ONE_OF_SEVERAL = RetryPolicy(retries_failing=2)
+
+
+def make_client(
+    endpoint: Endpoint,
+    key: str | None,
+    slots: RequestSlots | None = None,
+    policy: RetryPolicy | None = None,
+) -> Client:
     """Return a client of `endpoint`, not yet connected.
 
     Args:
         endpoint: where to; for a managed endpoint with the port filled in.
         key: the API key, as `endpoints.keys.read_key` gives it; None where the server takes none.
         slots: how many requests may be in flight; None for a limit of the client's own.
+        policy: how failed requests are tried again; None for the default one.
 
     Raises:
         SetupError: the client type is not supported, or the URL or the environment's proxy for it
@@ -53,5 +64,8 @@ def make_client(endpoint: Endpoint, key: str | None, slots: RequestSlots | None 
         )
     # Imported here: `aiohttp` takes 0.2 s that runs without this endpoint should not pay.
     module = import_module(f".{endpoint.client_type}", __package__)
-    client: Client = getattr(module, _CLASSES[endpoint.client_type])(endpoint, key, slots=slots)
+    retries = None if policy is None else Retries(policy, slots)
+    client: Client = getattr(module, _CLASSES[endpoint.client_type])(
+        endpoint, key, slots=slots, retries=retries
+    )
     return client

@@ -17,6 +17,7 @@ from ..endpoints.endpoint import Endpoint
 from ..errors import Error, InvalidModelResponseError, ModelError
 from ..messages import Message, Response
 from .adaptive_limit import limit_of
+from .asking import headers_from_state
 from .connection import Connection, route
 from .failures import REQUEST_ERRORS, failure_of, refusal_of
 from .headers import request_headers
@@ -80,6 +81,7 @@ class HttpClient:
             connect_timeout=connect_timeout,
         )
         self._url = route(endpoint.url, self.path)
+        self._from_state = endpoint.headers_from_state
         self._target = target_of(endpoint, key, timeout)
         slots = own_slots(limit_of(endpoint)) if slots is None else slots
         self._retries = retries or Retries(RetryPolicy(), slots)
@@ -119,7 +121,8 @@ class HttpClient:
 
     async def _send(self, url: URL, content: bytes, limit: object) -> Response | Failure:
         try:
-            reply = await self._connection.post(url, content)
+            headers = headers_from_state(self._from_state)
+            reply = await self._connection.post(url, content, headers)
         except REQUEST_ERRORS as error:
             # Also a request that was cut off by `close`, and one that comes to be tried again.
             if self._connection.closed:

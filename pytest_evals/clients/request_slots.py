@@ -88,7 +88,7 @@ class RequestSlots:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._give_back()
+                self.give_back()
             else:
                 self._waiting.remove(turn)
                 self._governor.changed(self)
@@ -98,7 +98,7 @@ class RequestSlots:
         """Give a slot back whose request was answered."""
         if self.limit is not None and (self._waiting or self.is_full):
             self._governor.answered(self)
-        self._give_back()
+        self.give_back()
 
     def refused(self, epoch: int, pause: float | None) -> None:
         """Give a slot back whose request was refused because there were too many.
@@ -108,11 +108,15 @@ class RequestSlots:
             pause: seconds that the server asks to wait.
         """
         self._governor.refused(self, epoch, pause)
-        self._give_back()
+        self.give_back()
 
-    def failed(self) -> None:
-        """Give a slot back whose request failed for a reason that the limit does not change."""
-        self._give_back()
+    def give_back(self) -> None:
+        """Give a slot back whose request failed for a reason that says nothing of the limit."""
+        self.in_flight -= 1
+        if self._waiting:
+            self._fill()
+        if self.limit is not None:
+            self._governor.changed(self)
 
     def go_by(self, limit: int | None, epoch: int, pause: float = 0.0) -> None:
         """Go by another limit from now on, and start nothing for `pause` seconds."""
@@ -123,13 +127,6 @@ class RequestSlots:
     @property
     def _is_paused(self) -> bool:
         return bool(self._resume_at) and monotonic() < self._resume_at
-
-    def _give_back(self) -> None:
-        self.in_flight -= 1
-        if self._waiting:
-            self._fill()
-        if self.limit is not None:
-            self._governor.changed(self)
 
     def _fill(self) -> None:
         if self._waiting and self._is_paused:
@@ -170,6 +167,19 @@ class OwnLimit:
 
     def changed(self, slots: RequestSlots) -> None:
         """Do nothing: nobody else has a use for the slots."""
+
+
+class Fixed:
+    """The governor of slots whose limit stays as it is."""
+
+    def answered(self, slots: RequestSlots) -> None:
+        """Do nothing."""
+
+    def refused(self, slots: RequestSlots, epoch: int, pause: float | None) -> None:
+        """Do nothing."""
+
+    def changed(self, slots: RequestSlots) -> None:
+        """Do nothing."""
 
 
 def own_slots(limit: AdaptiveLimit) -> RequestSlots:

@@ -42,6 +42,7 @@ class RetryPolicy:
 
     Attributes:
         retries: after the first request, once the server is known to be up.
+        retries_failing: of those, where the server did not refuse the request as one too many.
         retries_unproven: after the first request while it is not, so that a server that is down
             or always fails is found out fast.
         first_wait: the wait before the first retry; it doubles with each.
@@ -52,6 +53,7 @@ class RetryPolicy:
     """
 
     retries: int = 7
+    retries_failing: int = 7
     retries_unproven: int = 2
     first_wait: float = 0.5
     longest_wait: float = 30.0
@@ -89,6 +91,8 @@ def decide(
     if not failure.retried:
         return GiveUp()
     allowed = policy.retries if proven else policy.retries_unproven
+    if not failure.refused:
+        allowed = min(allowed, policy.retries_failing)
     sent = "1 request" if requests == 1 else f"{requests} requests"
     if requests > allowed:
         return GiveUp(f"gave up after {sent}")
@@ -205,7 +209,7 @@ class Retries:
         try:
             outcome = await send()
         except BaseException:
-            slots.failed()
+            slots.give_back()
             raise
         if isinstance(outcome, Response):
             slots.answered()
@@ -214,7 +218,7 @@ class Retries:
             is_waited_for = pause is not None and pause <= self._policy.longest_retry_after
             slots.refused(epoch, pause if is_waited_for else None)
         else:
-            slots.failed()
+            slots.give_back()
         return outcome
 
 

@@ -48,7 +48,7 @@ class DemoApp:
         requests: those that asked the model, so far.
         peak: most of them that were in flight at once.
         refused: those beyond the capacity.
-        bodies: of those whose body could be read, when `record` is set.
+        bodies, headers: of those whose body could be read, when `record` is set.
         arrival: notified of each of them.
     """
 
@@ -61,6 +61,7 @@ class DemoApp:
         self.refused = 0
         self._admitted = 0
         self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.arrival = threading.Condition()
 
     def runner(self) -> web.AppRunner:
@@ -108,6 +109,7 @@ class DemoApp:
         body = await _read_body(request)
         if self.record:
             self.bodies.append(body)
+            self.headers.append({name.lower(): value for name, value in request.headers.items()})
         if self.faults.capacity is not None and self._admitted >= self.faults.capacity:
             self.refused += 1
             raise RequestError(429, "Too many requests at once")
@@ -263,6 +265,11 @@ class DemoServer:
     def bodies(self) -> list[dict[str, Any]]:
         """The bodies of the requests so far, in order of arrival."""
         return self._app.bodies
+
+    @property
+    def headers(self) -> list[dict[str, str]]:
+        """The headers of the same requests, their names in small letters."""
+        return self._app.headers
 
     def start(self) -> None:
         """Start serving; returns when the server takes requests.

@@ -51,6 +51,8 @@ class Endpoint:
         headers: extra headers of every request; not part of the repr, they may hold secrets.
         serve: the server to start; None when it runs already.
         key_optional: whether requests go without a key while `key_var` is not set.
+        headers_from_state: headers of each request, by name the key of the rollout's state.
+        replicas: other servers of the same model, in order; they have no replicas.
     """
 
     model: str
@@ -61,3 +63,10 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     serve: ServeCommand | None = None
     key_optional: bool = False
+    headers_from_state: Mapping[str, str] = field(default_factory=dict)
+    replicas: tuple[Endpoint, ...] = ()
+
+    @property
+    def servers(self) -> tuple[Endpoint, ...]:
+        """It and its replicas."""
+        return (self, *self.replicas)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,12 @@ class Registry:
     endpoints: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
 
     def find(self, endpoint_id: str) -> Endpoint | None:
-        """Return the first row of that id, or None."""
-        rows = self.endpoints.get(endpoint_id)
-        return rows[0] if rows else None
+        """Return the first row of that id, with the others as its replicas, or None."""
+        first, *others = self.endpoints.get(endpoint_id) or (None,)
+        if first is None or not others:
+            return first
+        replicas = tuple(replace(each, client_type=first.client_type) for each in others if each)
+        return replace(first, replicas=replicas)
 
 
 def load_registry(path: Path, *, required: bool) -> Registry:
@@ -63,6 +66,12 @@ def load_registry(path: Path, *, required: bool) -> Registry:
                 "model",
                 f"the rows of endpoint_id {endpoint_id!r} are replicas of one model, but one has "
                 f"model {replicas[0].model!r} and this one {endpoint.model!r}",
+            )
+        if len(replicas) > 1 and any(each.serve for each in replicas):
+            raise row.error(
+                "serve",
+                f"the rows of endpoint_id {endpoint_id!r} are replicas, and one has 'serve'; a"
+                " server that is started here has an endpoint_id of its own",
             )
     return Registry(path, {name: tuple(rows) for name, rows in endpoints.items()})
 

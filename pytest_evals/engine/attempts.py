@@ -15,6 +15,7 @@ from ..store import rows
 from ..store.unscored import NotStoredError, kept_of, state_of, stored_head
 from .output import RolloutOutput
 from .parts import parser_of
+from .retrying import described
 from .rollouts import RolloutJob, RolloutOutcome, RolloutResult
 from .time_limit import TimeLimit
 
@@ -47,6 +48,7 @@ class Attempt:
         has_begun: its own code runs, so what becomes of it is decided where that ends.
         is_concluded: its result was made.
         output: what its code prints and logs.
+        retries: what went wrong in earlier tries, as its row tells it.
     """
 
     job: RolloutJob
@@ -64,9 +66,26 @@ class Attempt:
     is_concluded: bool = False
     ends_endpoint: bool = False
     output: RolloutOutput = field(init=False)
+    retries: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.output = RolloutOutput(self.job)
+
+    def started(self) -> None:
+        """Note that its turn to generate has come."""
+        self.start = time.time()
+
+    def was_ended(self, ending: BaseException, text: str) -> None:
+        """Note that user code ended it, with what it did so."""
+        self.error = RuntimeError(text)
+        self.error.__cause__ = ending
+
+    def begin_again(self) -> None:
+        """Forget a try of generating it that failed, but for what its row tells."""
+        assert self.error is not None
+        self.retries.append(described(self.error))
+        self.error = self.state = self.head = None
+        self.stop = 0.0
 
     @property
     def answered(self) -> bool:
@@ -173,7 +192,9 @@ def error_in(state: State) -> BaseException | None:
 def _save_generated(attempt: Attempt) -> None:
     state, job = attempt.state, attempt.job
     assert state is not None
-    attempt.head = rows.encode_head(state, rollout=job.rollout, prediction=_prediction(attempt))
+    attempt.head = rows.encode_head(
+        state, rollout=job.rollout, prediction=_prediction(attempt), retries=attempt.retries
+    )
     if attempt.error is None:
         job.run.folder.append(rows.generated_line(attempt.head, state, kept_of(state)))
 
@@ -255,7 +276,9 @@ def _last_line(attempt: Attempt) -> str | None:
             return None
         assert attempt.head is not None and state is not None
         return rows.scored_line(attempt.head, state, pass_threshold=job.run.pass_threshold)
-    head = attempt.head or rows.encode_unstarted_head(job.example, rollout=job.rollout)
+    head = attempt.head or rows.encode_unstarted_head(
+        job.example, rollout=job.rollout, retries=attempt.retries
+    )
     return rows.failed_line(
         head,
         state,

@@ -28,6 +28,7 @@ class EvalRun:
         pass_threshold: a rollout is correct from this reward on.
         max_concurrent: cap on the eval's own rollouts in flight; None for none.
         rollout_seed: base of the seeds sent; None sends none.
+        max_retries: how often a rollout is tried again whose infrastructure failed.
     """
 
     name: str
@@ -40,6 +41,7 @@ class EvalRun:
     pass_threshold: float
     max_concurrent: int | None = None
     rollout_seed: int | None = None
+    max_retries: int = 0
 
     def sampling_args_of(self, example_id: int, rollout: int) -> dict[str, Any]:
         """Return the sampling arguments of one rollout, its seed included."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..config.spec import EvalSpec
+from ..config.values import merged_headers
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.keys import read_key
 from ..endpoints.providers import DEFAULT_MODEL
@@ -14,6 +15,8 @@ from ..endpoints.secrets import Secrets, secrets_of
 from ..errors import MissingKeyError, SetupError
 
 _DEFAULT_REGISTRY = Path("configs") / "endpoints.toml"
+# What every request says of its rollout, unless an eval says otherwise: gateways route by it.
+_FROM_STATE = {"X-Session-ID": "example_id"}
 
 
 class SessionEndpoints:
@@ -49,12 +52,13 @@ class SessionEndpoints:
             api_key_var=spec.api_key_var,
             api_client_type=spec.api_client_type,
             headers=spec.headers,
+            headers_from_state=merged_headers({**_FROM_STATE, **spec.headers_from_state}, ()),
             default_path=self._registry,
         )
         if endpoint in self._known:
             return self._known[self._known.index(endpoint)]
         self._known.append(endpoint)
-        for secret in secrets_of(endpoint):
+        for secret in [each for server in endpoint.servers for each in secrets_of(server)]:
             self._secrets.add(secret)
         return endpoint
 
@@ -72,15 +76,15 @@ class SessionEndpoints:
         if id(endpoint) in self._keys:
             return True
         try:
-            key = read_key(endpoint)
+            keys = {id(server): read_key(server) for server in endpoint.servers}
         except MissingKeyError as error:
             self._without_key.append(endpoint)
             sharing = [spec for spec in evals if self._shares(spec, endpoint)]
             told = [str(error), *dict.fromkeys(filter(None, map(self._unlisted, sharing)))]
             told.append(f"evals without a key: {', '.join(spec.name for spec in sharing)}")
             raise MissingKeyError("\n".join(told)) from None
-        self._keys[id(endpoint)] = key
-        if key is not None:
+        self._keys |= keys
+        for key in filter(None, keys.values()):
             self._secrets.add(key)
         return True
 

@@ -11,6 +11,7 @@ import pytest
 
 from ..clients.factory import check_client_type
 from ..clients.request_limits import RequestLimits
+from ..clients.request_slots import Fixed, RequestSlots
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
 from . import options, starting, tracebacks
@@ -23,11 +24,11 @@ from .runs import Run
 from .sections import Sections
 
 if TYPE_CHECKING:
-    from ..clients.request_slots import RequestSlots
     from ..endpoints.endpoint import Endpoint
     from ..engine.engine import Engine
     from ..engine.loop import LoopHost
     from ..engine.oldest import Oldest
+    from ..engine.phase_slots import Phase
     from ..engine.rollouts import RolloutResult
     from ..engine.slots import Demand
     from .functions.running import FunctionEvals
@@ -133,9 +134,20 @@ class EvalSession(EvalOwner):
         """Return what runs the engine's loop; None for the engine's own."""
         return None
 
+    @property
+    def rollouts_at_once(self) -> int:
+        """How many rollouts may be in flight in this process."""
+        planned = sum(run.selected for run in self.runs)
+        return self.max_concurrent if self.max_concurrent > 0 else planned
+
     def slots_of(self, endpoint: Endpoint) -> RequestSlots:
         """Return the slots for requests to an endpoint."""
         return self._request_limits.slots_of(endpoint)
+
+    def phase_slots(self, phase: Phase) -> RequestSlots | None:
+        """Return the slots for rollouts that generate, or are scored; None for any number."""
+        limit = options.phase_limit(self.config, phase)
+        return None if limit is None else RequestSlots(Fixed(), limit)
 
     @property
     def held_back(self) -> list[str]:

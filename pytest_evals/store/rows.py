@@ -7,7 +7,7 @@ that only has to be scored; its `error`, if any, says why it was not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import Outcome
@@ -38,6 +38,7 @@ STANDARD_KEYS: Final = frozenset(
         "failure",
         "prediction",
         "attempts",
+        "retries",
         "served_model",
         "trajectory_id",
         "reward",
@@ -58,13 +59,14 @@ STANDARD_KEYS: Final = frozenset(
 UNSCORED: Final = "unscored"
 
 
-def encode_head(state: State, *, rollout: int, prediction: Any) -> str:
+def encode_head(state: State, *, rollout: int, prediction: Any, retries: Sequence[Row] = ()) -> str:
     """Return what a row says about the model's side of a rollout: a JSON object left open.
 
     Args:
         state: the rollout, after generation.
         rollout: which attempt at its example it is, from 0.
         prediction: what the environment's parser made of the completion.
+        retries: what went wrong in earlier tries of it.
     """
     attempts, served_model, token_usage = _sum_calls(state)
     row = _example_columns(state["input"], rollout)
@@ -80,13 +82,17 @@ def encode_head(state: State, *, rollout: int, prediction: Any) -> str:
         row["failure"] = state["failure"]
     row["prediction"] = prediction
     row["attempts"] = attempts
+    if retries:
+        row["retries"] = list(retries)
     row["served_model"] = served_model
     row["trajectory_id"] = state.get("trajectory_id")
     return to_json(row)[:-1]
 
 
-def encode_unstarted_head(example: Mapping[str, Any], *, rollout: int) -> str:
-    """Return the head of a rollout that never ran: its endpoint was given up before its turn."""
+def encode_unstarted_head(
+    example: Mapping[str, Any], *, rollout: int, retries: Sequence[Row] = ()
+) -> str:
+    """Return the head of a rollout that has no state: as a rule it never ran."""
     row = _example_columns(example, rollout)
     row["prompt"] = _messages(example.get("prompt"))
     row |= {
@@ -100,6 +106,8 @@ def encode_unstarted_head(example: Mapping[str, Any], *, rollout: int) -> str:
         "served_model": None,
         "trajectory_id": None,
     }
+    if retries:
+        row["retries"] = list(retries)
     return to_json(row)[:-1]
 
 

@@ -103,7 +103,7 @@ async def test_one_that_is_cancelled_while_it_waits_leaves_no_trace() -> None:
     waiting.cancel()
     await asyncio.sleep(0)
     assert slots.waiting == 1
-    slots.failed()
+    slots.give_back()
     await next_one
     assert slots.in_flight == 1
 
@@ -114,7 +114,7 @@ async def test_one_that_is_cancelled_as_its_turn_comes_gives_it_on() -> None:
     waiting = asyncio.create_task(slots.wait(first=False))
     next_one = asyncio.create_task(slots.wait(first=False))
     await asyncio.sleep(0)
-    slots.failed()  # the turn of the first, which does not know yet
+    slots.give_back()  # the turn of the first, which does not know yet
     waiting.cancel()
     await next_one
     assert waiting.cancelled()
@@ -139,7 +139,7 @@ async def test_nothing_starts_during_the_pause_that_the_server_asks_for() -> Non
     assert [slots.take() for _ in range(5)] == [True] * 5
     slots.refused(0, 0.05)
     for _ in range(4):
-        slots.failed()
+        slots.give_back()
     assert not slots.take()
     await asyncio.gather(*[slots.wait(first=False) for _ in range(4)])
     assert loop.time() - began >= 0.045

@@ -155,11 +155,16 @@ class RequestBorrower:
 
     def slots_of(self, endpoint: Endpoint) -> RequestSlots:
         """Return the slots for requests to an endpoint; on the loop of the requests."""
-        name = limited_as(endpoint)
+        return self._known(limited_as(endpoint), limit_of(endpoint).limit)
+
+    def fixed_slots(self, name: str, limit: int) -> RequestSlots:
+        """Return slots that have the same limit all the time, over all workers; on the loop."""
+        return self._known(name, limit)
+
+    def _known(self, name: str, start: int | None) -> RequestSlots:
         if name in self._slots:
             return self._slots[name]
         self._loop = asyncio.get_running_loop()
-        start = limit_of(endpoint).limit
         # Where there is a limit, there are no slots until the controller has lent some.
         slots = RequestSlots(self, None if start is None else 0)
         with self._lock:

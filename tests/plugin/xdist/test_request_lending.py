@@ -79,7 +79,7 @@ async def test_a_refusal_in_one_worker_makes_the_limit_of_all_smaller() -> None:
     await until(lambda: every[1].epoch == 1)
     await until(lambda: [slots.limit for slots in every] == [6, 6])
     assert lender.held_back()[0].endswith("down to 12 in flight there, 12 at the end")
-    every[1].failed()
+    every[1].give_back()
     assert not every[1].take(), "the pause is for all workers"
     every[1].in_flight += 1
     every[0].in_flight += 1
