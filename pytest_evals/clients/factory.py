@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
-from ..endpoints.endpoint import Endpoint
+from ..endpoints.endpoint import DEFAULT_CLIENT_TYPE, Endpoint
 from ..endpoints.urls import url_problem
 from ..errors import SetupError
+from ..messages import UserMessage
 from .client import Client
 from .request_slots import RequestSlots
 from .retries import Retries, RetryPolicy
@@ -32,6 +35,25 @@ def check_client_type(endpoint: Endpoint) -> None:
             f"{endpoint.label}: client type {endpoint.client_type!r} is not supported; "
             f"supported: {', '.join(_CLASSES)}"
         )
+
+
+def check_arguments(endpoint: Endpoint, sampling_args: Mapping[str, Any]) -> None:
+    """Raise where the wire format of an endpoint has no word for one of these.
+
+    Raises:
+        SetupError: it has none; or `extra_body` is no table.
+    """
+    if not isinstance(sampling_args.get("extra_body") or {}, Mapping):
+        raise SetupError("sampling_args: extra_body must be a table").of_keys("sampling_args")
+    # Chat completions take anything; of a format that a hook brings nothing is known.
+    if endpoint.client_type not in _CLASSES or endpoint.client_type == DEFAULT_CLIENT_TYPE:
+        return
+    module = import_module(f".{endpoint.client_type}", __package__)
+    write = getattr(module, _CLASSES[endpoint.client_type])._write
+    try:
+        write([UserMessage(content="")], endpoint.model, sampling_args, None)
+    except SetupError as error:
+        raise error.of_keys(*(f"sampling_args.{key}" for key in sampling_args)) from None
 
 
 # Another server can be asked instead: this one is not waited for.

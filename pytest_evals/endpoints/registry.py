@@ -37,12 +37,13 @@ class Registry:
         return replace(first, replicas=replicas)
 
 
-def load_registry(path: Path, *, required: bool) -> Registry:
+def load_registry(path: Path, *, required: bool, any_client_type: bool = False) -> Registry:
     """Read a registry.
 
     Args:
         path: the file, or the folder that holds `endpoints.toml`.
         required: whether it must exist; where it need not, a missing one has no endpoints.
+        any_client_type: somebody may bring clients for formats that are not known here.
 
     Raises:
         ConfigError: it cannot be read, is no TOML, or a row is not valid.
@@ -58,7 +59,7 @@ def load_registry(path: Path, *, required: bool) -> Registry:
     endpoints: dict[str, list[Endpoint]] = {}
     shown = _shown(path)
     for row in rows_of(path, text, tables):
-        endpoint_id, endpoint = endpoint_of(row, shown)
+        endpoint_id, endpoint = endpoint_of(row, shown, any_client_type=any_client_type)
         replicas = endpoints.setdefault(endpoint_id, [])
         replicas.append(endpoint)
         if endpoint.model != replicas[0].model:

@@ -28,6 +28,7 @@ def resolve_endpoint(
     api_client_type: str | None = None,
     headers: Mapping[str, str] | None = None,
     headers_from_state: Mapping[str, str] | None = None,
+    any_client_type: bool = False,
 ) -> Endpoint:
     """Return the endpoint that an eval's settings mean.
 
@@ -49,6 +50,7 @@ def resolve_endpoint(
         api_client_type: the wire format; None when not given.
         headers: of every request; those of the row that have the same name, in any case, go.
         headers_from_state: of each request, by name the key of the rollout's state.
+        any_client_type: somebody may bring clients for formats that are not known here.
 
     Raises:
         ConfigError: the registry cannot be used.
@@ -59,9 +61,13 @@ def resolve_endpoint(
             f"endpoint_id = {endpoint_id!r} and model = {model!r} are both given; "
             "the row of the registry names the model, so give one of them"
         ).of_keys("model", "endpoint_id")
-    _check_overrides(api_base_url, api_key_var, api_client_type)
+    _check_overrides(api_base_url, api_key_var, None if any_client_type else api_client_type)
     by_name = None if provider is None else _provider(provider)
-    registry = load_registry(endpoints_path or default_path, required=endpoints_path is not None)
+    registry = load_registry(
+        endpoints_path or default_path,
+        required=endpoints_path is not None,
+        any_client_type=any_client_type,
+    )
     row = _row(registry, model, endpoint_id)
     if row is None:
         endpoint = _served_by(
@@ -99,7 +105,7 @@ def unlisted_model(model: str, endpoints_path: Path | None, default_path: Path) 
         model: what an eval names, without saying where it is served.
         endpoints_path, default_path: as for `resolve_endpoint`.
     """
-    registry = load_registry(endpoints_path or default_path, required=False)
+    registry = load_registry(endpoints_path or default_path, required=False, any_client_type=True)
     if registry.find(model) is not None:
         return ""
     if not registry.endpoints:

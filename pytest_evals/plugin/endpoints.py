@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..config.spec import EvalSpec
@@ -28,11 +28,15 @@ class SessionEndpoints:
     Args:
         folder: where pytest was called; evals that name no registry use the one in its `configs`.
         secrets: takes every key and secret header.
+        are_clients_brought: whether a hook may make the client of a format that is not known here.
     """
 
-    def __init__(self, folder: Path, secrets: Secrets) -> None:
+    def __init__(
+        self, folder: Path, secrets: Secrets, are_clients_brought: Callable[[], bool]
+    ) -> None:
         self._registry = folder / _DEFAULT_REGISTRY
         self._secrets = secrets
+        self._are_clients_brought = are_clients_brought
         self._known: list[Endpoint] = []
         self._keys: dict[int, str | None] = {}
         self._without_key: list[Endpoint] = []
@@ -54,6 +58,7 @@ class SessionEndpoints:
             headers=spec.headers,
             headers_from_state=merged_headers({**_FROM_STATE, **spec.headers_from_state}, ()),
             default_path=self._registry,
+            any_client_type=self._are_clients_brought(),
         )
         if endpoint in self._known:
             return self._known[self._known.index(endpoint)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..clients.factory import check_client_type
+from ..clients.factory import check_arguments, check_client_type
 from ..clients.request_limits import RequestLimits
 from ..clients.request_slots import Fixed, RequestSlots
 from ..config.spec import EvalSpec
@@ -61,7 +61,9 @@ class EvalSession(EvalOwner):
 
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
-        self.endpoints = SessionEndpoints(config.invocation_params.dir, self.secrets)
+        self.endpoints = SessionEndpoints(
+            config.invocation_params.dir, self.secrets, self._are_clients_brought
+        )
         self.environments = SessionEnvironments(config)
         self.output = OutputCapture(config, self.secrets.mask)
         self.runs: list[Run] = []
@@ -198,8 +200,9 @@ class EvalSession(EvalOwner):
             SetupError: the endpoint, the key or the environment cannot be used.
         """
         endpoint = self.endpoints.of(spec)
-        if not self.config.hook.pytest_evals_make_client.get_hookimpls():
+        if not self._are_clients_brought():
             check_client_type(endpoint)
+        check_arguments(endpoint, spec.sampling_args)
         if not self.endpoints.read_key(endpoint, siblings):
             return None
         environment = self.environments.of(spec, hook)
@@ -218,6 +221,9 @@ class EvalSession(EvalOwner):
             run.warn(f"{spec.name}: {text}")
         self.runs.append(run)
         return run
+
+    def _are_clients_brought(self) -> bool:
+        return bool(self.config.hook.pytest_evals_make_client.get_hookimpls())
 
     def obtain(self, item: RolloutItem) -> RolloutResult:
         """Return the rollout of an item, waiting for it if need be, after the hooks saw it.
