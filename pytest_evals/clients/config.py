@@ -26,9 +26,10 @@ class ClientConfig:
         endpoint_configs: several servers of one model; the first one is used.
         timeout: seconds a reply may take.
         extra_headers: sent with every request.
+        extra_headers_from_state: of each request, by name the key of the rollout's state.
 
         client_idx, connect_timeout, max_connections, max_keepalive_connections, max_retries,
-        extra_headers_from_state, renderer_config, renderer_model_name, renderer_pool_size
+        renderer_config, renderer_model_name, renderer_pool_size
     """
 
     client_idx: int = 0

@@ -71,7 +71,9 @@ class Connection:
         self._session: ClientSession | None = None
         self.closed = False
 
-    async def post(self, url: URL, content: bytes) -> Reply:
+    async def post(
+        self, url: URL, content: bytes, headers: Mapping[str, str] | None = None
+    ) -> Reply:
         """Send `content` and return the reply, whatever its status.
 
         A redirect to the same origin that keeps the method (307, 308) is followed, each with a
@@ -81,17 +83,18 @@ class Connection:
         Args:
             url: without user and password.
             content: the body.
+            headers: of this request, over those of every one.
 
         Raises:
             aiohttp.ClientError, OSError, ValueError: there was no reply, or not a whole one.
         """
         for _ in range(_REDIRECTS):
-            reply = await self._send(url, content)
+            reply = await self._send(url, content, headers)
             elsewhere = _redirect(url, reply)
             if elsewhere is None:
                 return reply
             url = elsewhere
-        return await self._send(url, content)
+        return await self._send(url, content, headers)
 
     async def close(self) -> None:
         """Close every connection; requests in flight fail, and so do later ones."""
@@ -101,13 +104,13 @@ class Connection:
             # Sockets are let go in the loop's next round, and this may be its last.
             await asyncio.sleep(0)
 
-    async def _send(self, url: URL, content: bytes) -> Reply:
+    async def _send(self, url: URL, content: bytes, headers: Mapping[str, str] | None) -> Reply:
         if self.closed:
             raise ClientConnectionError("closed")
         session = self._session or self._open()
         data = content if len(content) <= _LARGE else io.BytesIO(content)
         async with session.post(
-            url, data=data, allow_redirects=False, proxy=self._proxy
+            url, data=data, headers=headers, allow_redirects=False, proxy=self._proxy
         ) as response:
             return Reply(response.status, response.headers, await response.read())
 

@@ -28,6 +28,8 @@ REQUEST_ERRORS = (aiohttp.ClientError, OSError, ValueError)
 
 _QUOTED = 300
 _RETRIED = frozenset({408, 409, 429})
+# Anthropic says 529 where all its customers together ask too much.
+_TOO_MANY = frozenset({429, 529})
 # How servers say that a prompt is too long: OpenAI and vLLM, SGLang, Anthropic, llama.cpp, Gemini.
 _OVERLONG = re.compile(
     r"context_length_exceeded|exceed_context_size|prompt_too_long"
@@ -85,6 +87,7 @@ def refusal_of(reply: Reply, target: Target, max_tokens: object = None) -> Failu
         retried=status in _RETRIED or status >= 500,
         retry_after=retry_after(reply.headers, time.time()),
         alive=status < 500,
+        refused=status in _TOO_MANY,
     )
 
 

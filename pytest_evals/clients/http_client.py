@@ -16,9 +16,12 @@ from yarl import URL
 from ..endpoints.endpoint import Endpoint
 from ..errors import Error, InvalidModelResponseError, ModelError
 from ..messages import Message, Response
+from .adaptive_limit import limit_of
+from .asking import headers_from_state
 from .connection import Connection, route
 from .failures import REQUEST_ERRORS, failure_of, refusal_of
 from .headers import request_headers
+from .request_slots import RequestSlots, own_slots
 from .retries import Failure, Retries, RetryPolicy
 from .target import Target, target_of
 
@@ -49,6 +52,7 @@ class HttpClient:
         timeout: seconds until a whole reply must be there.
         connect_timeout: seconds until a connection must be there.
         retries: how failed requests are tried again; None for the default policy.
+        slots: how many may be in flight, unless `retries` knows; None for a limit of its own.
 
     Raises:
         SetupError: the environment names a proxy that cannot be used.
@@ -67,6 +71,7 @@ class HttpClient:
         timeout: float = 600.0,
         connect_timeout: float = 10.0,
         retries: Retries | None = None,
+        slots: RequestSlots | None = None,
     ) -> None:
         endpoint = replace(endpoint, url=self._base(endpoint.url))
         self._connection = Connection(
@@ -76,8 +81,10 @@ class HttpClient:
             connect_timeout=connect_timeout,
         )
         self._url = route(endpoint.url, self.path)
+        self._from_state = endpoint.headers_from_state
         self._target = target_of(endpoint, key, timeout)
-        self._retries = retries or Retries(RetryPolicy())
+        slots = own_slots(limit_of(endpoint)) if slots is None else slots
+        self._retries = retries or Retries(RetryPolicy(), slots)
 
     @property
     def url(self) -> str:
@@ -114,7 +121,8 @@ class HttpClient:
 
     async def _send(self, url: URL, content: bytes, limit: object) -> Response | Failure:
         try:
-            reply = await self._connection.post(url, content)
+            headers = headers_from_state(self._from_state)
+            reply = await self._connection.post(url, content, headers)
         except REQUEST_ERRORS as error:
             # Also a request that was cut off by `close`, and one that comes to be tried again.
             if self._connection.closed:

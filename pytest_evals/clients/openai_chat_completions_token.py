@@ -16,6 +16,7 @@ from .failures import REQUEST_ERRORS
 from .http_client import HttpClient, encoded
 from .openai_chat_completions import request_body
 from .reading import json_object
+from .request_slots import RequestSlots
 from .retries import Retries
 from .stitching import Continued, Turn, continued
 from .target import Target
@@ -64,9 +65,15 @@ class OpenAIChatCompletionsTokenClient(HttpClient):
         timeout: float = 600.0,
         connect_timeout: float = 10.0,
         retries: Retries | None = None,
+        slots: RequestSlots | None = None,
     ) -> None:
         super().__init__(
-            endpoint, key, timeout=timeout, connect_timeout=connect_timeout, retries=retries
+            endpoint,
+            key,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            retries=retries,
+            slots=slots,
         )
         parts = urlsplit(endpoint.url)
         # Beside the API's version, not below it.

@@ -12,6 +12,9 @@ from email.utils import parsedate_to_datetime
 
 from ..errors import Error, ModelError
 from ..messages import Response
+from .adaptive_limit import AdaptiveLimit
+from .request_slots import RequestSlots, own_slots
+from .standing_still import StandingStill
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,14 @@ class Failure:
         retried: whether another try may succeed.
         retry_after: seconds the server asked to wait; None when it did not say.
         alive: whether the server understood the request, so that it is known to be up.
+        refused: whether there were too many requests for it.
     """
 
     error: Error
     retried: bool = False
     retry_after: float | None = None
     alive: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +42,18 @@ class RetryPolicy:
 
     Attributes:
         retries: after the first request, once the server is known to be up.
+        retries_failing: of those, where the server did not refuse the request as one too many.
         retries_unproven: after the first request while it is not, so that a server that is down
             or always fails is found out fast.
         first_wait: the wait before the first retry; it doubles with each.
         longest_wait: where it stops growing.
         longest_retry_after: a server that asks to wait longer is not waited for.
-        total: no retry starts later than this after the first request.
+        total: no retry starts later than this after the first request, not counting the time in
+            which it waited for its turn among other requests.
     """
 
     retries: int = 7
+    retries_failing: int = 7
     retries_unproven: int = 2
     first_wait: float = 0.5
     longest_wait: float = 30.0
@@ -83,6 +91,8 @@ def decide(
     if not failure.retried:
         return GiveUp()
     allowed = policy.retries if proven else policy.retries_unproven
+    if not failure.refused:
+        allowed = min(allowed, policy.retries_failing)
     sent = "1 request" if requests == 1 else f"{requests} requests"
     if requests > allowed:
         return GiveUp(f"gave up after {sent}")
@@ -130,22 +140,25 @@ def _number(text: str | None) -> float | None:
 
 
 class Retries:
-    """Sends requests to one endpoint again as its policy allows.
+    """Sends requests to one endpoint in their turn, and again as its policy allows.
 
     Args:
         policy: the bounds.
+        slots: how many may be in flight; None for any number until one is refused.
         sleep, clock, draw: how to wait, monotonic seconds, and a uniform number in [0, 1).
     """
 
     def __init__(
         self,
         policy: RetryPolicy,
+        slots: RequestSlots | None = None,
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._policy = policy
+        self._slots = own_slots(AdaptiveLimit(None)) if slots is None else slots
         self._sleep = sleep
         self._clock = clock
         self._draw = draw
@@ -162,7 +175,9 @@ class Retries:
         requests = 0
         while True:
             requests += 1
-            outcome = await send()
+            if not self._slots.take():
+                started += await self._turn(first=requests > 1)
+            outcome = await self._sent(send)
             if isinstance(outcome, Response):
                 self._proven = True
                 outcome.requests = requests
@@ -178,7 +193,33 @@ class Retries:
             )
             if isinstance(decision, GiveUp):
                 raise _final(outcome.error, decision.reason, requests)
-            await self._sleep(decision)
+            with StandingStill():
+                await self._sleep(decision)
+
+    async def _turn(self, *, first: bool) -> float:
+        """Wait for a slot; return the seconds it took."""
+        began = self._clock()
+        with StandingStill():
+            await self._slots.wait(first=first)
+        return self._clock() - began
+
+    async def _sent(self, send: Callable[[], Awaitable[Response | Failure]]) -> Response | Failure:
+        """Send a request in the slot that was taken for it."""
+        slots, epoch = self._slots, self._slots.epoch
+        try:
+            outcome = await send()
+        except BaseException:
+            slots.give_back()
+            raise
+        if isinstance(outcome, Response):
+            slots.answered()
+        elif outcome.refused:
+            pause = outcome.retry_after
+            is_waited_for = pause is not None and pause <= self._policy.longest_retry_after
+            slots.refused(epoch, pause if is_waited_for else None)
+        else:
+            slots.give_back()
+        return outcome
 
 
 def _final(error: Error, reason: str, requests: int) -> Error:

@@ -83,10 +83,10 @@ def assign(values: Table, assignments: Sequence[Assignment]) -> dict[str, Any]:
         short = [key for key in SHORT_SAMPLING if key in assigned and key not in inside]
         table = assigned["sampling_args"]
         assigned["sampling_args"] = {k: v for k, v in table.items() if k not in short}
-    if "header" in kept:  # nor does a line of the file beat a header that is set
-        inside = {name.lower() for name in _inside("headers", assignments)}
-        lines = kept["header"]
-        kept["header"] = [each for each in lines if header_name(each).lower() not in inside]
+    for lines, table in (("header", "headers"), ("header_from_state", "headers_from_state")):
+        if lines in kept:  # nor does a line of the file beat a header that is set
+            inside = {name.lower() for name in _inside(table, assignments)}
+            kept[lines] = [each for each in kept[lines] if header_name(each).lower() not in inside]
     return _over_level(assigned, kept)
 
 

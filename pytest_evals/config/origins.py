@@ -14,7 +14,9 @@ from .settings import OPTION_SET, ini_of, option_of
 from .spec import EvalSpec
 from .values import merged_headers
 
-_TABLES = ("env_args", "extra_env_kwargs", "sampling_args", "headers")
+_TABLES = ("env_args", "extra_env_kwargs", "sampling_args", "headers", "headers_from_state")
+# By a table of headers, the key of the same as lines.
+_LINES = {"headers": "header", "headers_from_state": "header_from_state"}
 _ENVIRONMENT = "[tool.verifiers.eval] of the environment"
 
 
@@ -45,14 +47,14 @@ def origins_of(
     search = _Search(list(zip(levels, named, strict=True)), assignments)
     origins = {key: search.of(key) for key in values}
     origins["name"] = search.of("name") or "made of env_id"
-    lines = merged_headers({}, values.get("header", ()))
+    lines = {table: merged_headers({}, values.get(key, ())) for table, key in _LINES.items()}
     for table in _TABLES:
         for key in getattr(spec, table):
             path = [table, key]
             if table == "sampling_args" and key in SHORT_SAMPLING:
                 path = path if key in values.get("sampling_args", {}) else [key]
-            elif table == "headers" and key in lines:
-                path = ["header"]
+            elif table in lines and key in lines[table]:
+                path = [_LINES[table]]
             origins[f"{table}.{key}"] = search.of(*path)
     return origins
 

@@ -48,6 +48,8 @@ _COPIED = (
     "reward_errors",
     "rollout_seed",
     "timeout",
+    "max_retries",
+    "independent_scoring",
 )
 
 
@@ -153,6 +155,9 @@ def resolve(
     # Only of the block itself: at top level the key is the session's limit, as in --evals-set.
     cap = block.table.get("max_concurrent", 0)
     headers = merged_headers(values.get("headers", {}), values.get("header", ()))
+    from_state = merged_headers(
+        values.get("headers_from_state", {}), values.get("header_from_state", ())
+    )
     sampling_args = merge_sampling_args(values)
     spec = EvalSpec(
         name=name,
@@ -160,6 +165,7 @@ def resolve(
         line=block.line() or 1,
         sampling_args=sampling_args,
         headers=headers,
+        headers_from_state=from_state,
         max_concurrent=cap if cap > 0 else None,
         markers=tuple(dict.fromkeys(values.get("markers", ()))),
         gates=gates,

@@ -16,7 +16,9 @@ from .values import (
     check_extra_env_kwargs,
     check_gate,
     check_header,
+    check_header_from_state,
     check_headers,
+    check_headers_from_state,
     check_key_var,
     check_marker,
     check_name,
@@ -36,11 +38,7 @@ NOT_YET_SUPPORTED = frozenset(
         "disable_env_server",
         "disable_tui",
         "harness",
-        "header_from_state",
-        "headers_from_state",
         "hf_hub_dataset_name",
-        "independent_scoring",
-        "max_retries",
         "num_workers",
         "output_dir",
         "resume",
@@ -89,6 +87,10 @@ class EvalTable(BaseModel):
     provider: Text | None = None
     headers: Annotated[dict[str, str], AfterValidator(check_headers)] | None = None
     header: list[Annotated[str, AfterValidator(check_header)]] | None = None
+    headers_from_state: (
+        Annotated[dict[str, str], AfterValidator(check_headers_from_state)] | None
+    ) = None
+    header_from_state: list[Annotated[str, AfterValidator(check_header_from_state)]] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[FiniteFloat, Field(ge=0)] | None = None
     sampling_args: Annotated[Table, AfterValidator(check_sampling_args)] | None = None
@@ -102,6 +104,8 @@ class EvalTable(BaseModel):
     reward_errors: Literal["broken", "zero"] | None = None
     rollout_seed: int | None = None
     timeout: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    max_retries: Annotated[int, Field(ge=0, le=1000)] | None = None
+    independent_scoring: bool | None = None
     markers: list[Annotated[str, AfterValidator(check_marker)]] | None = None
     gates: list[Annotated[Any, AfterValidator(check_gate)]] | None = None
 
@@ -194,6 +198,7 @@ def _problem(detail: ErrorDetails, level: Level) -> Problem:
         "list_type": "a list",
         "dict_type": "a table",
         "greater_than_equal": f"at least {context.get('ge', 0):g}",
+        "less_than_equal": f"at most {context.get('le', 0):g}",
         "greater_than": f"greater than {context.get('gt', 0):g}",
         "literal_error": str(context.get("expected")),
     }.get(kind)

@@ -28,6 +28,8 @@ class Settings:
         env_args, extra_env_kwargs: tables, as in the file.
         env_dir_path: the folder of environments, absolute.
         max_tokens, temperature, sampling_args: what every request says.
+        header_from_state: `Name: state_key` lines.
+        max_retries, independent_scoring: as in the file.
         num_examples: examples of each eval; 0 or less takes all.
         rollouts_per_example: attempts at each example, at least 1.
         max_concurrent: rollouts in flight in the whole session; 0 or less is unlimited.
@@ -51,6 +53,9 @@ class Settings:
     sampling_args: Mapping[str, Any] | None = None
     num_examples: int | None = None
     rollouts_per_example: int | None = None
+    header_from_state: tuple[str, ...] | None = None
+    max_retries: int | None = None
+    independent_scoring: bool | None = None
     max_concurrent: int | None = None
     max_cost_usd: float | None = None
     max_tokens_total: int | None = None

@@ -28,6 +28,7 @@ _KEYS = (
     "api_key_var",
     "api_client_type",
     "headers",
+    "headers_from_state",
     "sampling_args",
     "max_concurrent",
     "pass_threshold",
@@ -35,6 +36,8 @@ _KEYS = (
     "reward_errors",
     "rollout_seed",
     "timeout",
+    "max_retries",
+    "independent_scoring",
     "markers",
 )
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
@@ -49,7 +52,7 @@ def eval_as_toml(spec: EvalSpec) -> list[str]:
     lines = [_line("[[eval]]", f"{spec.path.name}:{spec.line}")]
     for key in _KEYS:
         value = getattr(spec, key)
-        if value in (None, ()) or (key == "shuffle" and key not in spec.origins):
+        if value in (None, ()) or (value is False and key not in spec.origins):
             continue
         if isinstance(value, Mapping):
             for inner, each in value.items():

@@ -40,6 +40,11 @@ class EvalSpec:
         rollout_seed: base of the `seed` sent with each rollout; None sends none.
         timeout: seconds a rollout may take to generate before it is ended and scored; None for the
             environment's own limit.
+        max_retries: how often a rollout is tried again whose infrastructure failed; None for never.
+        independent_scoring: whether each rollout is scored by itself: rewards that compare those of
+            an example are refused.
+        headers_from_state: of each request, by name the key of the rollout's state that is its
+            value; over the one that every request has.
         markers: pytest marks of its items.
         gates: in order, the default one last.
         path, line: where the block stands; line is counted from 1.
@@ -75,6 +80,9 @@ class EvalSpec:
     reward_errors: Literal["broken", "zero"] | None = None
     rollout_seed: int | None = None
     timeout: float | None = None
+    max_retries: int | None = None
+    independent_scoring: bool = False
+    headers_from_state: Mapping[str, str] = field(default_factory=dict)
     markers: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)

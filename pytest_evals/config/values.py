@@ -16,6 +16,8 @@ from ..gates.grammar import parse_gates
 _MARKS_WITH_EFFECT = frozenset(
     {"skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings"}
 )
+# They say where a request ends or goes.
+_NOT_FROM_STATE = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -112,6 +114,29 @@ def check_header(line: str) -> str:
         raise ValueError('must be written "Name: Value"')  # never shown: it may be a key
     _check_header(*_split(line))
     return line
+
+
+def check_headers_from_state(table: dict[str, str]) -> dict[str, str]:
+    """Return `table`, or raise ValueError unless it maps names of headers to keys of the state."""
+    for name, key in table.items():
+        _check_header_from_state(name, key)
+    return table
+
+
+def check_header_from_state(line: str) -> str:
+    """Return `line`, or raise ValueError unless it is `Name: state_key`."""
+    if ":" not in line:
+        raise ValueError(f'must be written "Name: state_key", not {shown(line)}')
+    _check_header_from_state(*_split(line))
+    return line
+
+
+def _check_header_from_state(name: str, key: str) -> None:
+    _check_header(name, "")
+    if not key.strip():
+        raise ValueError(f"header {shown(name)} names no key of the state")
+    if name.lower() in _NOT_FROM_STATE:
+        raise ValueError(f"header {shown(name)} cannot come from the state of a rollout")
 
 
 def merged_headers(table: Mapping[str, str], lines: Iterable[str]) -> dict[str, str]:

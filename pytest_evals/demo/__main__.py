@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--fault-seed", type=int, default=0, metavar="N", help="which requests are faulty")
     add("--retry-after", type=float, metavar="S", help="the Retry-After of 429 and 5xx")
+    add("--capacity", type=int, metavar="N", help="answer 429 beyond N requests in flight")
     return parser
 
 
@@ -45,6 +46,7 @@ async def _serve(options: argparse.Namespace) -> None:
         kinds=tuple(kind for kind in options.fault_kinds.split(",") if kind),
         seed=options.fault_seed,
         retry_after=options.retry_after,
+        capacity=options.capacity,
     )
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

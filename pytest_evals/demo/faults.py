@@ -23,6 +23,7 @@ class Faults:
             with status 200).
         seed: another seed gives other requests other faults.
         retry_after: seconds in the Retry-After header of 429 and 5xx; None sends none.
+        capacity: requests that are answered at once, all others with 429; None for any number.
     """
 
     latency: float = 0.0
@@ -33,6 +34,7 @@ class Faults:
     kinds: tuple[str, ...] = ()
     seed: int = 0
     retry_after: float | None = None
+    capacity: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate <= 1:

@@ -47,7 +47,8 @@ class DemoApp:
     Attributes:
         requests: those that asked the model, so far.
         peak: most of them that were in flight at once.
-        bodies: of those whose body could be read, when `record` is set.
+        refused: those beyond the capacity.
+        bodies, headers: of those whose body could be read, when `record` is set.
         arrival: notified of each of them.
     """
 
@@ -57,7 +58,10 @@ class DemoApp:
         self.requests = 0
         self.in_flight = 0
         self.peak = 0
+        self.refused = 0
+        self._admitted = 0
         self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.arrival = threading.Condition()
 
     def runner(self) -> web.AppRunner:
@@ -105,6 +109,19 @@ class DemoApp:
         body = await _read_body(request)
         if self.record:
             self.bodies.append(body)
+            self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        if self.faults.capacity is not None and self._admitted >= self.faults.capacity:
+            self.refused += 1
+            raise RequestError(429, "Too many requests at once")
+        self._admitted += 1
+        try:
+            return await self._admitted_answer(request, body, number)
+        finally:
+            self._admitted -= 1
+
+    async def _admitted_answer(
+        self, request: web.Request, body: dict[str, Any], number: int
+    ) -> web.StreamResponse:
         delay = self.faults.delay_of(number)
         if delay:
             await asyncio.sleep(delay)
@@ -182,8 +199,8 @@ class DemoServer:
 
     Args:
         port: 0 picks a free one.
-        latency, straggler, key, status, fault_rate, fault_kinds, fault_seed, retry_after: see
-            `Faults`.
+        latency, straggler, key, status, fault_rate, fault_kinds, fault_seed, retry_after,
+            capacity: see `Faults`.
     """
 
     def __init__(
@@ -198,6 +215,7 @@ class DemoServer:
         fault_kinds: tuple[str, ...] = (),
         fault_seed: int = 0,
         retry_after: float | None = None,
+        capacity: int | None = None,
     ) -> None:
         faults = Faults(
             latency=latency,
@@ -208,6 +226,7 @@ class DemoServer:
             kinds=fault_kinds,
             seed=fault_seed,
             retry_after=retry_after,
+            capacity=capacity,
         )
         self._app = DemoApp(faults, record=True)
         self._port = port
@@ -238,9 +257,19 @@ class DemoServer:
         return self._app.peak
 
     @property
+    def refused(self) -> int:
+        """Requests beyond the capacity, so far."""
+        return self._app.refused
+
+    @property
     def bodies(self) -> list[dict[str, Any]]:
         """The bodies of the requests so far, in order of arrival."""
         return self._app.bodies
+
+    @property
+    def headers(self) -> list[dict[str, str]]:
+        """The headers of the same requests, their names in small letters."""
+        return self._app.headers
 
     def start(self) -> None:
         """Start serving; returns when the server takes requests.

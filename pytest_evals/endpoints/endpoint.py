@@ -54,6 +54,8 @@ class Endpoint:
         serve: the server to start; None when it runs already.
         price: of its tokens, as the registry says; None when it does not.
         key_optional: whether requests go without a key while `key_var` is not set.
+        headers_from_state: headers of each request, by name the key of the rollout's state.
+        replicas: other servers of the same model, in order; they have no replicas.
     """
 
     model: str
@@ -65,3 +67,10 @@ class Endpoint:
     serve: ServeCommand | None = None
     key_optional: bool = False
     price: Price | None = None
+    headers_from_state: Mapping[str, str] = field(default_factory=dict)
+    replicas: tuple[Endpoint, ...] = ()
+
+    @property
+    def servers(self) -> tuple[Endpoint, ...]:
+        """It and its replicas."""
+        return (self, *self.replicas)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,21 @@ class Registry:
     endpoints: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
 
     def find(self, endpoint_id: str) -> Endpoint | None:
-        """Return the first row of that id, or None."""
-        rows = self.endpoints.get(endpoint_id)
-        return rows[0] if rows else None
+        """Return the first row of that id, with the others as its replicas, or None."""
+        first, *others = self.endpoints.get(endpoint_id) or (None,)
+        if first is None or not others:
+            return first
+        replicas = tuple(replace(each, client_type=first.client_type) for each in others if each)
+        return replace(first, replicas=replicas)
 
 
-def load_registry(path: Path, *, required: bool) -> Registry:
+def load_registry(path: Path, *, required: bool, any_client_type: bool = False) -> Registry:
     """Read a registry.
 
     Args:
         path: the file, or the folder that holds `endpoints.toml`.
         required: whether it must exist; where it need not, a missing one has no endpoints.
+        any_client_type: somebody may bring clients for formats that are not known here.
 
     Raises:
         ConfigError: it cannot be read, is no TOML, or a row is not valid.
@@ -56,7 +60,7 @@ def load_registry(path: Path, *, required: bool) -> Registry:
     endpoints: dict[str, list[Endpoint]] = {}
     shown = _shown(path)
     for row in rows_of(path, text, tables):
-        endpoint_id, endpoint = endpoint_of(row, shown)
+        endpoint_id, endpoint = endpoint_of(row, shown, any_client_type=any_client_type)
         replicas = endpoints.setdefault(endpoint_id, [])
         replicas.append(endpoint)
         if endpoint.model != replicas[0].model:
@@ -64,6 +68,12 @@ def load_registry(path: Path, *, required: bool) -> Registry:
                 "model",
                 f"the rows of endpoint_id {endpoint_id!r} are replicas of one model, but one has "
                 f"model {replicas[0].model!r} and this one {endpoint.model!r}",
+            )
+        if len(replicas) > 1 and any(each.serve for each in replicas):
+            raise row.error(
+                "serve",
+                f"the rows of endpoint_id {endpoint_id!r} are replicas, and one has 'serve'; a"
+                " server that is started here has an endpoint_id of its own",
             )
     return Registry(path, {name: tuple(rows) for name, rows in endpoints.items()})
 

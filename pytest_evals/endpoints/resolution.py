@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,8 @@ def resolve_endpoint(
     default_path: Path,
     api_client_type: str | None = None,
     headers: Mapping[str, str] | None = None,
+    headers_from_state: Mapping[str, str] | None = None,
+    any_client_type: bool = False,
 ) -> Endpoint:
     """Return the endpoint that an eval's settings mean.
 
@@ -34,7 +36,8 @@ def resolve_endpoint(
     taken, then a named provider replaces where requests go, then `api_base_url` and `api_key_var`
     do. Where it does not, `model` is the id itself, served by the provider (prime when none is
     named), with the same two on top. `api_client_type` and `headers` go over those of the row or
-    the provider. A managed server is not started when requests go elsewhere.
+    the provider. When requests go elsewhere, a managed server is not started and the replicas of a
+    row are not asked; otherwise what goes over the row goes over each of them.
 
     Args:
         model: model id or alias of the registry; None for the default model.
@@ -46,6 +49,8 @@ def resolve_endpoint(
         default_path: the registry to look in when none is named; it need not exist.
         api_client_type: the wire format; None when not given.
         headers: of every request; those of the row that have the same name, in any case, go.
+        headers_from_state: of each request, by name the key of the rollout's state.
+        any_client_type: somebody may bring clients for formats that are not known here.
 
     Raises:
         ConfigError: the registry cannot be used.
@@ -56,9 +61,13 @@ def resolve_endpoint(
             f"endpoint_id = {endpoint_id!r} and model = {model!r} are both given; "
             "the row of the registry names the model, so give one of them"
         ).of_keys("model", "endpoint_id")
-    _check_overrides(api_base_url, api_key_var, api_client_type)
+    _check_overrides(api_base_url, api_key_var, None if any_client_type else api_client_type)
     by_name = None if provider is None else _provider(provider)
-    registry = load_registry(endpoints_path or default_path, required=endpoints_path is not None)
+    registry = load_registry(
+        endpoints_path or default_path,
+        required=endpoints_path is not None,
+        any_client_type=any_client_type,
+    )
     row = _row(registry, model, endpoint_id)
     if row is None:
         endpoint = _served_by(
@@ -74,10 +83,19 @@ def resolve_endpoint(
         endpoint = _moved(endpoint, api_base_url, keep_key=bool(row or provider))
     if api_key_var is not None:
         key_var = None if api_key_var == NO_KEY else api_key_var
-        endpoint = replace(endpoint, key_var=key_var, key_optional=False)
+        endpoint = _each(endpoint, lambda e: replace(e, key_var=key_var, key_optional=False))
     if api_client_type is not None:
-        endpoint = replace(endpoint, client_type=api_client_type)
-    return _with_headers(endpoint, headers) if headers else endpoint
+        endpoint = _each(endpoint, lambda e: replace(e, client_type=api_client_type))
+    if headers:
+        endpoint = _each(endpoint, lambda e: _with_headers(e, headers))
+    if headers_from_state:
+        endpoint = _each(endpoint, lambda e: replace(e, headers_from_state=headers_from_state))
+    return endpoint
+
+
+def _each(endpoint: Endpoint, change: Callable[[Endpoint], Endpoint]) -> Endpoint:
+    """Return `endpoint` with a change, in each of its replicas too."""
+    return replace(change(endpoint), replicas=tuple(map(change, endpoint.replicas)))
 
 
 def unlisted_model(model: str, endpoints_path: Path | None, default_path: Path) -> str:
@@ -87,7 +105,7 @@ def unlisted_model(model: str, endpoints_path: Path | None, default_path: Path) 
         model: what an eval names, without saying where it is served.
         endpoints_path, default_path: as for `resolve_endpoint`.
     """
-    registry = load_registry(endpoints_path or default_path, required=False)
+    registry = load_registry(endpoints_path or default_path, required=False, any_client_type=True)
     if registry.find(model) is not None:
         return ""
     if not registry.endpoints:
@@ -140,6 +158,7 @@ def _served_by(name: str, provider: Provider, endpoint: Endpoint) -> Endpoint:
         headers={k: v for k, v in endpoint.headers.items() if not is_secret_header(k)},
         serve=None,
         price=None,
+        replicas=(),
         label=f"provider {name!r}",
     )
 
@@ -155,6 +174,7 @@ def _moved(endpoint: Endpoint, url: str, *, keep_key: bool) -> Endpoint:
         url=url.rstrip("/"),
         serve=None,
         price=None,
+        replicas=(),
         label=f"api_base_url {public_url(url.rstrip('/'))!r}",
     )
     return moved if keep_key or not is_loopback(url) else replace(moved, key_var=None)

@@ -110,12 +110,15 @@ def rows_of(path: Path, text: str, tables: Sequence[Mapping[str, Any]]) -> list[
     ]
 
 
-def endpoint_of(row: Row, shown_path: str) -> tuple[str, Endpoint]:
+def endpoint_of(
+    row: Row, shown_path: str, *, any_client_type: bool = False
+) -> tuple[str, Endpoint]:
     """Return the id and the endpoint of a row.
 
     Args:
         row: the row.
         shown_path: the file as the endpoint's label names it.
+        any_client_type: somebody may bring clients for formats that are not known here.
 
     Raises:
         ConfigError: a key is unknown, missing or holds what it must not.
@@ -135,7 +138,7 @@ def endpoint_of(row: Row, shown_path: str) -> tuple[str, Endpoint]:
         url=url,
         key_var=_key_var(row, url),
         label=f"endpoint {endpoint_id!r} ({where})",
-        client_type=_client_type(row),
+        client_type=_client_type(row, any_name=any_client_type),
         headers=_headers(row),
         serve=serve,
         price=_price(row),
@@ -196,12 +199,12 @@ def _key_var(row: Row, url: str) -> str | None:
     return name
 
 
-def _client_type(row: Row) -> str:
+def _client_type(row: Row, *, any_name: bool) -> str:
     """Return the wire format."""
     name = row.string("type")
     if name is None:
         return DEFAULT_CLIENT_TYPE
-    if name not in CLIENT_TYPES:
+    if name not in CLIENT_TYPES and not any_name:
         key = "type" if "type" in row.table else "api_client_type"
         raise row.error(
             key,

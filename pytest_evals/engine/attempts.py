@@ -19,6 +19,7 @@ from ..store.unscored import NotStoredError, kept_of, state_of, stored_head
 from .output import RolloutOutput
 from .paid import cost_of, known_usage, paid_columns
 from .parts import parser_of
+from .retrying import described
 from .rollouts import RolloutJob, RolloutOutcome, RolloutResult
 from .time_limit import TimeLimit
 
@@ -55,6 +56,7 @@ class Attempt:
         cost: what it cost in USD; None where a price or its tokens are not known.
         cached: its client, where answers are looked up before they are asked for.
         output: what its code prints and logs.
+        retries: what went wrong in earlier tries, as its row tells it.
     """
 
     job: RolloutJob
@@ -75,9 +77,26 @@ class Attempt:
     cost: Cost | None = None
     cached: CachedClient | None = None
     output: RolloutOutput = field(init=False)
+    retries: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.output = RolloutOutput(self.job)
+
+    def started(self) -> None:
+        """Note that its turn to generate has come."""
+        self.start = time.time()
+
+    def was_ended(self, ending: BaseException, text: str) -> None:
+        """Note that user code ended it, with what it did so."""
+        self.error = RuntimeError(text)
+        self.error.__cause__ = ending
+
+    def begin_again(self) -> None:
+        """Forget a try of generating it that failed, but for what its row tells."""
+        assert self.error is not None
+        self.retries.append(described(self.error))
+        self.error = self.state = self.head = None
+        self.stop = 0.0
 
     @property
     def answered(self) -> bool:
@@ -198,6 +217,7 @@ def _save_generated(attempt: Attempt) -> None:
         state,
         rollout=job.rollout,
         prediction=_prediction(attempt),
+        retries=attempt.retries,
         paid=paid_columns(attempt.cost, attempt.cached),
     )
     if attempt.error is None:
@@ -285,7 +305,9 @@ def _last_line(attempt: Attempt) -> str | None:
             return None
         assert attempt.head is not None and state is not None
         return rows.scored_line(attempt.head, state, pass_threshold=job.run.pass_threshold)
-    head = attempt.head or rows.encode_unstarted_head(job.example, rollout=job.rollout)
+    head = attempt.head or rows.encode_unstarted_head(
+        job.example, rollout=job.rollout, retries=attempt.retries
+    )
     return rows.failed_line(
         head,
         state,

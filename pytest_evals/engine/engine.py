@@ -8,17 +8,20 @@ import contextvars
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
+from ..clients.asking import TURN
 from ..endpoints.endpoint import Endpoint
 from ..errors import BudgetSpentError, ModelError, SetupError
 from .admission import Admission, GivenUp
-from .attempts import ENDINGS, Attempt, conclude, generate, jobs_anew
+from .attempts import ENDINGS, Attempt, conclude, jobs_anew
 from .clients import EndpointClients, MakeClient
-from .groups import GroupBoard
-from .health import EndpointHealth, SilenceError
+from .generating import generate_in_turn
+from .groups import GroupBoard, is_scored_by_group
+from .health import EndpointHealth
 from .loop import LoopHost, LoopThread
 from .notice import Notice
 from .oldest import Oldest, oldest_of
 from .output import CURRENT_OUTPUT
+from .phase_slots import MakeSlots, PhaseSlots
 from .rollouts import RolloutJob, RolloutResult
 from .scoring import clean_up, score
 from .shutdown import Shutdown
@@ -47,6 +50,8 @@ class Engine:
         on_demand: takes what there is to do whenever more or fewer slots could be used than
             before; like `deliver`. Nobody is told while all slots are in use and rollouts wait.
         on_given_up: may see to rollouts that would be refused; like `deliver`: `Admission`.
+        phase_slots: makes those that bound how many generate, and how many are scored, at once.
+        interleaves: rollouts are scored while others of their eval have not been generated.
     """
 
     def __init__(
@@ -58,10 +63,13 @@ class Engine:
         host: LoopHost | None = None,
         on_demand: Callable[[Demand], None] | None = None,
         on_given_up: GivenUp | None = None,
+        phase_slots: MakeSlots | None = None,
+        interleaves: bool = True,
     ) -> None:
         self._clients = EndpointClients(make_client)
         self._deliver = deliver
-        self._groups = GroupBoard()
+        self._groups = GroupBoard(interleaves=interleaves)
+        self._phases = PhaseSlots(phase_slots)
         limits = Limits(limit if limit > 0 else None)
         self._admission = Admission(limits, self._groups, on_given_up)
         self._tasks: dict[asyncio.Task[None], Attempt] = {}
@@ -213,6 +221,7 @@ class Engine:
         """Report what is not worth asking for any more, and start what may start."""
         for attempt in self._admission.refused():
             self._report_failure(attempt)
+            self._groups.let_go(attempt.job)
         self._fill()
         self._tell_soon()
 
@@ -229,6 +238,8 @@ class Engine:
     def _spawn(self, work: Coroutine[Any, Any, None], attempt: Attempt) -> asyncio.Task[None]:
         context = self._context.copy()
         context.run(CURRENT_OUTPUT.set, attempt.output)
+        if attempt.job.turn:
+            context.run(TURN.set, attempt.job.turn)
         task = self._host.loop.create_task(work, context=context)
         self._tasks[task] = attempt
         return task
@@ -237,7 +248,7 @@ class Engine:
         client = self._clients.of(attempt.job.run.endpoint)
         attempt.has_begun = True
         try:
-            await generate(attempt, client)
+            await generate_in_turn(attempt, client, self._phases, self._may_not_ask)
         except ENDINGS as error:
             self._fail([attempt], error, "the code of the environment cancelled the rollout")
         if self._stopping:
@@ -248,25 +259,20 @@ class Engine:
             self._report_failures(health)
             self._fill()
             self._tell_soon()
-        if attempt.ran_out_of_time and health.status != "answering":
-            # A limit of the environment's own is scored, as too slow. Of an endpoint that has
-            # never answered anything, slowness is not known: it may be down.
-            seconds = getattr(attempt.job.run.environment, "timeout_seconds", None)
-            limit = "the rollout's timeout" if seconds is None else f"the {seconds:g} s of timeout"
-            attempt.error = SilenceError(f"no answer within {limit}, nor ever before")
+        health.doubt_slowness(attempt)
         if attempt.error is not None:
             await clean_up([attempt])
             health.failed(attempt)  # reported by _ended, once this one has left the flight
-        elif self._groups.holds(attempt.job):
-            await self._score(self._groups.ended(attempt), as_group=True)
         else:
-            await self._score([attempt], as_group=False)
+            as_group = self._groups.holds(attempt.job)
+            await self._score(self._groups.generated(attempt), as_group=as_group)
 
     async def _score(self, attempts: list[Attempt], *, as_group: bool) -> None:
         if not attempts:
             return
         try:
-            await score(attempts, as_group=as_group, spent=self._spent)
+            async with self._phases.turn("scoring"):
+                await score(attempts, as_group=as_group, spent=self._spent)
         except ENDINGS as error:
             self._fail(attempts, error, "a reward function cancelled the scoring")
         if anew := jobs_anew(attempts):
@@ -283,10 +289,14 @@ class Engine:
         if scoring.is_given_up:
             self._proceed()
 
+    def _may_not_ask(self) -> bool:
+        return self._stopping or self._spent is not None
+
     def _score_rest(self, attempts: list[Attempt]) -> None:
-        """Score what there is of a group whose last member failed."""
+        """Score what was put aside: for another rollout that failed, or until all are there."""
         self._admission.slots.take(attempts[0].job.run)
-        task = self._spawn(self._score(attempts, as_group=True), attempts[0])
+        as_group = is_scored_by_group(attempts[0].job)
+        task = self._spawn(self._score(attempts, as_group=as_group), attempts[0])
         task.add_done_callback(lambda task: self._rest_scored(attempts, task))
 
     def _rest_scored(self, attempts: list[Attempt], task: asyncio.Task[None]) -> None:
@@ -307,8 +317,7 @@ class Engine:
         if self._stopping:
             raise ending
         for attempt in attempts:
-            attempt.error = RuntimeError(text)
-            attempt.error.__cause__ = ending
+            attempt.was_ended(ending, text)
 
     def _ended(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
         run = attempt.job.run
@@ -328,6 +337,7 @@ class Engine:
             attempt.error = failure
             health.failed(attempt)
         self._report_failures(health)
+        self._groups.let_go(attempt.job)
         if health.status == "given up":
             self._proceed()
         self._fill()

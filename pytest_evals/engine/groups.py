@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from .attempts import Attempt
+from .held_scoring import HeldScoring
 from .parts import scores_groups
 from .rollouts import RolloutJob
 from .run import EvalRun
@@ -23,14 +24,24 @@ class _Group:
 
 
 class GroupBoard:
-    """The open groups of the examples whose rubric scores whole groups."""
+    """The open groups of the examples whose rubric scores whole groups.
 
-    def __init__(self) -> None:
+    Args:
+        interleaves: what is generated may be scored while others of its eval are not.
+
+    Attributes:
+        held: what waits for all others of its eval, where it must.
+    """
+
+    def __init__(self, *, interleaves: bool = True) -> None:
+        self.held = HeldScoring(is_on=not interleaves)
         self._open: dict[_GroupKey, _Group] = {}
         self._rests: list[list[Attempt]] = []
 
     def expect(self, jobs: Iterable[RolloutJob]) -> None:
         """Note that these rollouts will end."""
+        jobs = list(jobs)
+        self.held.expect(jobs)
         for job in jobs:
             if is_scored_by_group(job):
                 self._open.setdefault(_key(job), _Group()).pending += 1
@@ -60,6 +71,14 @@ class GroupBoard:
         """Whether the rollout is one of an open group, to be scored with the others of it."""
         return _key(job) in self._open
 
+    def generated(self, attempt: Attempt) -> list[Attempt]:
+        """Take a rollout that was generated; return what is to be scored together now, if any."""
+        ready = self.ended(attempt) if self.holds(attempt.job) else [attempt]
+        if not self.held.is_on:
+            return ready
+        self.held.hold(ready)  # until `let_go` hears of the last one of its eval
+        return []
+
     def ended(self, attempt: Attempt) -> list[Attempt]:
         """Take a rollout of an open group that was generated or failed.
 
@@ -83,6 +102,11 @@ class GroupBoard:
         if rest:
             self._rests.append(rest)
 
+    def let_go(self, job: RolloutJob) -> None:
+        """Put aside what waited for a rollout that has ended, where it was the last of its eval."""
+        for ready in self.held.ended(job):
+            self.put_aside(ready)
+
     @property
     def rests(self) -> Counter[EvalRun]:
         """How many groups are aside, by eval."""
@@ -99,6 +123,7 @@ class GroupBoard:
         """Close every group; return the rollouts that waited for the rest of theirs."""
         waiting = [attempt for group in self._open.values() for attempt in group.generated]
         waiting += [attempt for rest in self._rests for attempt in rest]
+        waiting += self.held.take_all()
         self._open.clear()
         self._rests.clear()
         return waiting

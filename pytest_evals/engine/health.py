@@ -91,6 +91,17 @@ class EndpointHealth:
             if self._in_a_row >= _PROBES:
                 self.give_up(error)
 
+    def doubt_slowness(self, attempt: Attempt) -> None:
+        """Blame the endpoint for a rollout without an answer in time, if it has never given any.
+
+        A limit of the environment's own is scored, as too slow. Of an endpoint that has never
+        answered anything, slowness is not known: it may be down.
+        """
+        if attempt.ran_out_of_time and self.status != "answering":
+            seconds = getattr(attempt.job.run.environment, "timeout_seconds", None)
+            limit = "the rollout's timeout" if seconds is None else f"the {seconds:g} s of timeout"
+            attempt.error = SilenceError(f"no answer within {limit}, nor ever before")
+
     def settled(self) -> list[Attempt]:
         """Return the failed attempts that can be reported now.
 

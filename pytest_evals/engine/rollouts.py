@@ -27,13 +27,14 @@ class RolloutJob:
     """One rollout to run: attempt number `rollout` at `example`.
 
     `stored` is the line of its row, where the model has answered before and it has only to be
-    scored.
+    scored. `turn` says which of several servers of the model it asks first, counted on and on.
     """
 
     run: EvalRun
     example: dict[str, Any]
     rollout: int
     stored: str | None = None
+    turn: int = 0
 
     @property
     def key(self) -> RolloutKey:

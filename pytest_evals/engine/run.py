@@ -34,6 +34,7 @@ class EvalRun:
         price: of the model's tokens; None where it is not known.
         count: told of the tokens of every answer; None where nobody counts.
         cache: where answers are looked up before the model is asked; None where it is off.
+        max_retries: how often a rollout is tried again whose infrastructure failed.
     """
 
     name: str
@@ -49,6 +50,7 @@ class EvalRun:
     price: Price | None = None
     count: Count | None = None
     cache: ResponseCache | None = None
+    max_retries: int = 0
 
     def sampling_args_of(self, example_id: int, rollout: int) -> dict[str, Any]:
         """Return the sampling arguments of one rollout, its seed included."""

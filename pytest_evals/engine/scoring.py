@@ -11,8 +11,10 @@ from typing import Any
 from ..errors import BudgetSpentError, InfraError, RewardError, one_line, outcome_of
 from ..lifecycle import CLEANUP_SECONDS, Cleaning
 from ..state import State
+from . import retrying
 from .attempts import ENDINGS, LIMIT_SECONDS, Attempt, error_in
 from .parts import needs_whole_groups, rubric_of, show_to_rubric
+from .retrying import may_pass
 from .rollouts import in_short, rollout_name
 from .time_limit import TimeLimit
 
@@ -30,6 +32,12 @@ async def score(attempts: list[Attempt], *, as_group: bool, spent: str | None = 
     try:
         if getattr(run.environment, "score_rollouts", True):
             await _score_in_time(attempts, as_group)
+            for retry in range(run.max_retries):
+                if not may_pass([each.error for each in attempts if each.could_not_be_scored]):
+                    break
+                await retrying.wait(retry)
+                _forget_failures(attempts)
+                await _score_in_time(attempts, as_group)
         else:
             for attempt in attempts:
                 attempt.stays_generated = True
@@ -39,6 +47,14 @@ async def score(attempts: list[Attempt], *, as_group: bool, spent: str | None = 
     if spent is not None:
         _explain_incomplete(attempts, spent)
     await clean_up(attempts)
+
+
+def _forget_failures(attempts: list[Attempt]) -> None:
+    for attempt in attempts:
+        attempt.error, attempt.stop = None, 0.0
+        attempt.stays_generated = attempt.could_not_be_scored = False
+        if attempt.state is not None:
+            attempt.state["error"] = None
 
 
 async def _score_in_time(attempts: list[Attempt], as_group: bool) -> None:

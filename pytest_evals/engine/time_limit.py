@@ -11,6 +11,8 @@ import asyncio
 from types import TracebackType
 from weakref import WeakKeyDictionary
 
+from ..clients.standing_still import Counted
+
 
 class TimeLimit:
     """Cancels the task that entered it after `seconds`, and makes a TimeoutError of that.
@@ -23,21 +25,28 @@ class TimeLimit:
         end: when it happens, on the loop's clock.
     """
 
-    __slots__ = ("_cancelling", "_seconds", "_task", "_watch", "end", "has_expired")
+    __slots__ = (
+        "_cancelling", "_counted", "_loop", "_paused_at", "_pauses", "_seconds", "_task", "_watch",
+        "end", "has_expired",
+    )  # fmt: skip
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.has_expired = False
+        self._pauses = 0
+        self._paused_at = 0.0
 
     def __enter__(self) -> TimeLimit:
         task = asyncio.current_task()
         assert task is not None
-        loop = task.get_loop()
+        loop = self._loop = task.get_loop()
         self._task = task
         self._cancelling = task.cancelling()
         self.end = loop.time() + self._seconds
         self._watch = _watch_of(loop, self._seconds)
         self._watch.begin(self, loop)
+        self._counted = Counted(self)
+        self._counted.__enter__()
         return self
 
     def __exit__(
@@ -46,12 +55,33 @@ class TimeLimit:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._counted.__exit__(None, None, None)
         self._watch.forget(self)
+        self._pauses = -1  # what a task does that was not waited for moves it no more
         if not self.has_expired:
             return
         # Unless somebody else has asked for the cancellation as well.
         if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
+
+    def pause(self) -> None:
+        """Stand still."""
+        if self._pauses == 0 and not self.has_expired:
+            self._watch.forget(self)
+            self._paused_at = self._loop.time()
+        if self._pauses >= 0:
+            self._pauses += 1
+
+    def resume(self) -> None:
+        """Go on, after as many calls as there were of `pause`."""
+        if self._pauses <= 0:
+            return
+        self._pauses -= 1
+        if self._pauses == 0 and not self.has_expired:
+            self.end += self._loop.time() - self._paused_at
+            # Not where it was: limits there run out in the order in which they began.
+            self._watch = _Watch()
+            self._watch.begin(self, self._loop)
 
     def expire(self) -> None:
         """Cancel the task."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TypeAlias
 
+from ..clients.standing_still import Counted, PausableTimeout
 from ..errors import Error, OverlongPromptError
 from ..messages import Messages
 from ..state import State
@@ -21,6 +22,11 @@ class _NoLimit(contextlib.nullcontext[None]):
 Limit: TypeAlias = asyncio.Timeout | _NoLimit
 
 NO_LIMIT = _NoLimit()
+
+
+def standing_still(limit: Limit) -> contextlib.AbstractContextManager[None]:
+    """Let a limit stand still while code in the block waits for a provider."""
+    return limit if isinstance(limit, _NoLimit) else Counted(PausableTimeout(limit))
 
 
 def end_with(state: State, error: Error, limit: Limit) -> None:

@@ -25,6 +25,15 @@ def register_executor(name: str, executor: Executor, scaling_fn: Scaling | None 
         _resize(executor, (scaling_fn or _one_each)(_concurrency))
 
 
+def recommended_max_workers(concurrency: int, cap: int = 4096) -> int:
+    """Return how many workers a pool should have for this many rollouts in flight.
+
+    One for each: they wait for a network nearly all of their time. `cap` keeps a mistake from
+    filling the memory with stacks.
+    """
+    return max(1, min(concurrency, cap))
+
+
 def scale_executors(concurrency: int) -> None:
     """Resize every registered pool for this many rollouts in flight."""
     global _concurrency

@@ -102,6 +102,7 @@ def _of_config(config: Any, model: str) -> Endpoint:
         client_type=getattr(config, "client_type", DEFAULT_CLIENT_TYPE),
         headers=dict(getattr(config, "extra_headers", None) or {}),
         key_optional=is_loopback(url),
+        headers_from_state=dict(getattr(config, "extra_headers_from_state", None) or {}),
     )
 
 

@@ -15,7 +15,7 @@ from ..messages import Messages, Response
 from ..rubrics.slowness import timed_call
 from ..state import Span, State, TrajectoryStep
 from .dataset import Example
-from .ending import NO_LIMIT, Limit, end_with, kept, said_so_far
+from .ending import NO_LIMIT, Limit, end_with, kept, said_so_far, standing_still
 from .environment import Environment
 from .handlers import FAILURES, noted
 from .hook_messages import checked_messages
@@ -185,8 +185,9 @@ class MultiTurnEnv(Environment):
         try:
             try:
                 async with limit:
-                    state = await self._set_up(state, limit)
-                    await self._take_turns(state, limit)
+                    with standing_still(limit):
+                        state = await self._set_up(state, limit)
+                        await self._take_turns(state, limit)
             except TimeoutError:
                 if not limit.expired():
                     raise

@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..clients.client import Client
-from ..clients.factory import make_client
+from ..clients.factory import ONE_OF_SEVERAL, make_client
+from ..clients.replicas import ReplicatedClient
+from ..clients.retries import RetryPolicy
 from ..endpoints.endpoint import Endpoint
 from ..engine.engine import Engine
 from ..engine.rollouts import RolloutJob, RolloutKey, RolloutResult
 from ..engine.run import EvalRun
+from . import options, settings
 from .functions.environment import PYTHON, NoClient
+from .threads import threads_of
 
 if TYPE_CHECKING:
     from .nodes import RolloutItem
@@ -50,7 +54,7 @@ class RolloutsAhead:
         """Start the engine and the servers it needs, and the rollouts of `items`."""
         self.engine = self._make_engine()
         runs = [run for run in self._session.runs if run.rollouts]
-        asked = [getattr(run.environment, "concurrency", None) or 0 for run in runs]
+        asked = [threads_of(run, self._session) for run in runs]
         self.engine.use_threads(max([_THREADS, *asked]))
         self._session.start([run for run in runs if not run.begins_late], self.engine)
         self._session.terminal.begin(len(items))
@@ -131,6 +135,8 @@ class RolloutsAhead:
             self.engine = None
 
     def _make_engine(self) -> Engine:
+        config = self._session.config
+        has_limits = any(options.phase_limit(config, phase) for phase in settings.PHASES)
         return Engine(
             limit=self._session.max_concurrent,
             make_client=self._make_client,
@@ -138,6 +144,8 @@ class RolloutsAhead:
             host=self._session.make_host(),
             on_demand=self._session.on_demand,
             on_given_up=self._session.on_given_up,
+            phase_slots=self._session.phase_slots if has_limits else None,
+            interleaves=options.interleaves_scoring(config),
         )
 
     def _begin(self, items: list[RolloutItem]) -> None:
@@ -175,11 +183,20 @@ class RolloutsAhead:
         return item
 
     def _make_client(self, endpoint: Endpoint) -> Client:
-        session = self._session
-        if endpoint.client_type == PYTHON or session.cache.replays:
+        if endpoint.client_type == PYTHON or self._session.cache.replays:
             return NoClient()
+        if endpoint.replicas:
+            return ReplicatedClient(
+                [self._client_of_one(each, ONE_OF_SEVERAL) for each in endpoint.servers]
+            )
+        return self._client_of_one(endpoint)
+
+    def _client_of_one(self, endpoint: Endpoint, policy: RetryPolicy | None = None) -> Client:
+        session = self._session
         key = session.endpoints.key_of(endpoint)
         client: Client | None = session.config.hook.pytest_evals_make_client(
             config=session.config, endpoint=endpoint, key=key
         )
-        return make_client(endpoint, key) if client is None else client
+        if client is not None:
+            return client
+        return make_client(endpoint, key, session.slots_of(endpoint), policy)

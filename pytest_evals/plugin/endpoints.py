@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..config.spec import EvalSpec
+from ..config.values import merged_headers
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.keys import read_key
 from ..endpoints.providers import DEFAULT_MODEL
@@ -14,6 +15,8 @@ from ..endpoints.secrets import Secrets, secrets_of
 from ..errors import MissingKeyError, SetupError
 
 _DEFAULT_REGISTRY = Path("configs") / "endpoints.toml"
+# What every request says of its rollout, unless an eval says otherwise: gateways route by it.
+_FROM_STATE = {"X-Session-ID": "example_id"}
 
 
 class SessionEndpoints:
@@ -25,11 +28,15 @@ class SessionEndpoints:
     Args:
         folder: where pytest was called; evals that name no registry use the one in its `configs`.
         secrets: takes every key and secret header.
+        are_clients_brought: whether a hook may make the client of a format that is not known here.
     """
 
-    def __init__(self, folder: Path, secrets: Secrets) -> None:
+    def __init__(
+        self, folder: Path, secrets: Secrets, are_clients_brought: Callable[[], bool]
+    ) -> None:
         self._registry = folder / _DEFAULT_REGISTRY
         self._secrets = secrets
+        self._are_clients_brought = are_clients_brought
         self._known: list[Endpoint] = []
         self._keys: dict[int, str | None] = {}
         self._without_key: list[Endpoint] = []
@@ -49,12 +56,14 @@ class SessionEndpoints:
             api_key_var=spec.api_key_var,
             api_client_type=spec.api_client_type,
             headers=spec.headers,
+            headers_from_state=merged_headers({**_FROM_STATE, **spec.headers_from_state}, ()),
             default_path=self._registry,
+            any_client_type=self._are_clients_brought(),
         )
         if endpoint in self._known:
             return self._known[self._known.index(endpoint)]
         self._known.append(endpoint)
-        for secret in secrets_of(endpoint):
+        for secret in [each for server in endpoint.servers for each in secrets_of(server)]:
             self._secrets.add(secret)
         return endpoint
 
@@ -72,15 +81,15 @@ class SessionEndpoints:
         if id(endpoint) in self._keys:
             return True
         try:
-            key = read_key(endpoint)
+            keys = {id(server): read_key(server) for server in endpoint.servers}
         except MissingKeyError as error:
             self._without_key.append(endpoint)
             sharing = [spec for spec in evals if self._shares(spec, endpoint)]
             told = [str(error), *dict.fromkeys(filter(None, map(self._unlisted, sharing)))]
             told.append(f"evals without a key: {', '.join(spec.name for spec in sharing)}")
             raise MissingKeyError("\n".join(told)) from None
-        self._keys[id(endpoint)] = key
-        if key is not None:
+        self._keys |= keys
+        for key in filter(None, keys.values()):
             self._secrets.add(key)
         return True
 

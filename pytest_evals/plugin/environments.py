@@ -149,6 +149,11 @@ class SessionEnvironments:
             firsts = [self._is_first(part, settings, spec) for part in _parts_of(rubric)]
             if firsts[0] and spec.reward_errors is not None:
                 rubric.reward_errors = spec.reward_errors
+        if spec.independent_scoring and any(_of_groups(rubric) for rubric in rubrics.values()):
+            raise SetupError(
+                "independent_scoring scores each rollout by itself, and the rubric of"
+                f" {spec.env_id!r} has rewards that compare those of an example"
+            ).of_keys("independent_scoring")
         if getattr(environment, "score_rollouts", True):
             for rubric, example in samples.values():
                 check_parameters(spec.env_id, rubric, example)
@@ -201,6 +206,10 @@ def _parts_of(rubric: Any) -> Iterator[Any]:
     yield rubric
     for part in getattr(rubric, "rubrics", ()):
         yield from _parts_of(part)
+
+
+def _of_groups(rubric: Any) -> bool:
+    return bool(getattr(rubric, "has_group_functions", False))
 
 
 def _rubric_of(spec: EvalSpec, environment: Environment, example: Mapping[str, Any]) -> Any:

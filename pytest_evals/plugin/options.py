@@ -138,6 +138,25 @@ def prices_path(config: pytest.Config) -> Path | None:
     return _folder_of(config, chosen) / (chosen or ini) if chosen or ini else None
 
 
+def phase_limit(config: pytest.Config, phase: str) -> int | None:
+    """Return how many rollouts may be in a phase at once, over all workers; None for any number.
+
+    Args:
+        phase: `generation` or `scoring`.
+    """
+    setting = settings.PHASES[phase]
+    limit: int | None = config.getoption(setting.dest)
+    if limit is None:
+        limit = settings.read_ini(config, setting)
+    return limit if limit is not None and limit > 0 else None
+
+
+def interleaves_scoring(config: pytest.Config) -> bool:
+    """Whether rollouts are scored while others of their eval have not been generated."""
+    dest = "evals_no_interleave_scoring"
+    return not (config.getoption(dest) or config.getini(dest))
+
+
 def is_sequential(config: pytest.Config) -> bool:
     """Whether rollouts run one at a time, where a debugger can be used."""
     return any(config.getoption(dest) for dest in ("evals_sequential", "usepdb", "trace"))
@@ -247,7 +266,7 @@ def check_ini(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: one of them cannot be used.
     """
-    for setting in settings.SETTINGS:
+    for setting in (*settings.SETTINGS, *settings.PHASES.values()):
         settings.read_ini(config, setting)
     verifiers_mode(config)
     cache_mode(config)

@@ -84,6 +84,11 @@ class EvalOwner:
         return ""
 
     @property
+    def held_back(self) -> list[str]:
+        """Which endpoints held the run back, a line each."""
+        return []
+
+    @property
     def notices(self) -> list[str]:
         """What the user should know of how the evals were read, a line each."""
         return []

@@ -55,6 +55,7 @@ class Run(OwnedRun):
         self.rollouts: list[RolloutItem] = []
         self.gates: list[GateItem] = []
         self._eval_run: EvalRun | None = None
+        self._places: dict[Any, int] = {}
         self._failures: dict[str, str] = {}
         self._keywords: dict[str, Any] = {}
         self._place: tuple[str, int | None] | None = None
@@ -92,7 +93,7 @@ class Run(OwnedRun):
             price: of the model's tokens; None where it is not known.
             count: told of the tokens of every answer; None where nobody counts.
         """
-        self.take_folder(folder, public_url(endpoint.url))
+        self.take_folder(folder, _urls(endpoint))
         self._eval_run = EvalRun(
             name=self.nodeid,
             environment=self.environment,
@@ -107,6 +108,7 @@ class Run(OwnedRun):
             cache=cache,
             price=price,
             count=count,
+            max_retries=self.spec.max_retries or 0,
         )
 
     def job(self, example: dict[str, Any], rollout: int, stored: str | None = None) -> RolloutJob:
@@ -117,7 +119,18 @@ class Run(OwnedRun):
             rollout: the number of the attempt.
             stored: the line of its row, where it has only to be scored.
         """
-        return RolloutJob(self.engine_run, example, rollout, stored)
+        return RolloutJob(self.engine_run, example, rollout, stored, self._turn(example, rollout))
+
+    def _turn(self, example: dict[str, Any], rollout: int) -> int:
+        """Return which of the endpoint's servers a rollout asks first: its group's, in turn."""
+        if not self.endpoint.replicas:
+            return 0
+        if not self._places:
+            self._places = {each["example_id"]: n for n, each in enumerate(self.examples)}
+        place = self._places.get(example["example_id"], 0)
+        if not self.spec.independent_scoring:
+            return place
+        return place * self.spec.rollouts_per_example + rollout
 
     def failed_before(self, error: str, name: str) -> str | None:
         """Return the rollout that first failed in this way, noting `name` if none did.
@@ -142,13 +155,17 @@ class Run(OwnedRun):
         return (*self._place, f"{self.heading}::{item.name}")
 
 
+def _urls(endpoint: Endpoint) -> str:
+    return ",".join(public_url(server.url) for server in endpoint.servers)
+
+
 def _facts(
     spec: EvalSpec, endpoint: Endpoint, environment: Environment, num_examples: int
 ) -> Facts:
     threshold = spec.pass_threshold
     return Facts(
         model=endpoint.model,
-        base_url=public_url(endpoint.url),
+        base_url=_urls(endpoint),
         label=endpoint.label,
         serve=endpoint.serve,
         sampling_args=merge_sampling_args(environment.sampling_args, spec.sampling_args),

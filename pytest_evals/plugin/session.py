@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..clients.factory import check_client_type
+from ..clients.factory import check_arguments, check_client_type
 from ..clients.metered import Count
+from ..clients.request_limits import RequestLimits
+from ..clients.request_slots import Fixed, RequestSlots
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
 from . import options, starting, tracebacks
@@ -26,10 +28,12 @@ from .runs import Run
 from .sections import Sections
 
 if TYPE_CHECKING:
+    from ..endpoints.endpoint import Endpoint
     from ..engine.admission import GivenUp
     from ..engine.engine import Engine
     from ..engine.loop import LoopHost
     from ..engine.oldest import Oldest
+    from ..engine.phase_slots import Phase
     from ..engine.rollouts import RolloutResult
     from ..engine.slots import Demand
     from .functions.running import FunctionEvals
@@ -64,7 +68,9 @@ class EvalSession(EvalOwner):
 
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
-        self.endpoints = SessionEndpoints(config.invocation_params.dir, self.secrets)
+        self.endpoints = SessionEndpoints(
+            config.invocation_params.dir, self.secrets, self._are_clients_brought
+        )
         self.environments = SessionEnvironments(config)
         self.cache = SessionCache(config, self.secrets.mask)
         self.prices = SessionPrices(config)
@@ -72,6 +78,7 @@ class EvalSession(EvalOwner):
         self.runs: list[Run] = []
         self.specs: list[EvalSpec] = []
         self.unusable: set[Path] = set()
+        self._request_limits = RequestLimits()
         self.reader = EvalReader(config, self.environments, self.secrets)
 
     @classmethod
@@ -137,6 +144,26 @@ class EvalSession(EvalOwner):
     def make_host(self) -> LoopHost | None:
         """Return what runs the engine's loop; None for the engine's own."""
         return None
+
+    @property
+    def rollouts_at_once(self) -> int:
+        """How many rollouts may be in flight in this process."""
+        planned = sum(run.selected for run in self.runs)
+        return self.max_concurrent if self.max_concurrent > 0 else planned
+
+    def slots_of(self, endpoint: Endpoint) -> RequestSlots:
+        """Return the slots for requests to an endpoint."""
+        return self._request_limits.slots_of(endpoint)
+
+    def phase_slots(self, phase: Phase) -> RequestSlots | None:
+        """Return the slots for rollouts that generate, or are scored; None for any number."""
+        limit = options.phase_limit(self.config, phase)
+        return None if limit is None else RequestSlots(Fixed(), limit)
+
+    @property
+    def held_back(self) -> list[str]:
+        """Which endpoints held the run back, a line each."""
+        return self._request_limits.held_back()
 
     @property
     def on_demand(self) -> Callable[[Demand], None] | None:
@@ -212,8 +239,9 @@ class EvalSession(EvalOwner):
             return None
         endpoint = self.endpoints.of(spec)
         self.prices.check(spec, endpoint, self.reader.budget)
-        if not self.config.hook.pytest_evals_make_client.get_hookimpls():
+        if not self._are_clients_brought():
             check_client_type(endpoint)
+        check_arguments(endpoint, spec.sampling_args)
         if not self.cache.replays and not self.endpoints.read_key(endpoint, siblings):
             return None
         environment = self.environments.of(spec, hook)
@@ -232,6 +260,9 @@ class EvalSession(EvalOwner):
             run.warn(f"{spec.name}: {text}")
         self.runs.append(run)
         return run
+
+    def _are_clients_brought(self) -> bool:
+        return bool(self.config.hook.pytest_evals_make_client.get_hookimpls())
 
     def obtain(self, item: RolloutItem) -> RolloutResult:
         """Return the rollout of an item, waiting for it if need be, after the hooks saw it.

@@ -87,6 +87,7 @@ SETTINGS = (
     Setting("sampling-args", _table, "JSON", "More fields of every request, a JSON object"),
     Setting("num-examples", int, "N", "Examples per eval; -1 takes all"),
     Setting("rollouts-per-example", int, "R", "Attempts at each example"),
+    Setting("max-retries", int, "N", "Tries of a rollout again whose infrastructure failed (0)"),
     Setting(
         "max-concurrent", int, "N", "Rollouts in flight over the whole session; 0 for no limit"
     ),
@@ -97,9 +98,20 @@ SETTINGS = (
 )
 
 
+# Limits of the session that no eval file states.
+PHASES = {
+    "generation": Setting(
+        "max-concurrent-generation", int, "N", "Rollouts that generate at once, of those in flight"
+    ),
+    "scoring": Setting(
+        "max-concurrent-scoring", int, "N", "Rollouts that are scored at once, of those in flight"
+    ),
+}
+
+
 def add_settings(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     """Declare the options and ini keys."""
-    for setting in SETTINGS:
+    for setting in (*SETTINGS, *PHASES.values()):
         group.addoption(
             f"--evals-{setting.name}",
             type=setting.read,
@@ -118,6 +130,42 @@ def add_settings(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     )
     parser.addini(
         "evals_header", "Headers of every request, a line each", type="linelist", default=[]
+    )
+    group.addoption(
+        "--evals-header-from-state",
+        action="append",
+        default=[],
+        metavar="'NAME: KEY'",
+        dest="evals_header_from_state",
+        help="Header of every request with a value of the rollout's state; repeatable"
+        " (X-Session-ID: example_id)",
+    )
+    parser.addini(
+        "evals_header_from_state",
+        "Headers of every request with a value of the rollout's state, a line each",
+        type="linelist",
+        default=[],
+    )
+    group.addoption(
+        "--evals-no-interleave-scoring",
+        action="store_true",
+        dest="evals_no_interleave_scoring",
+        help="Score nothing of an eval before all of its rollouts were generated",
+    )
+    parser.addini(
+        "evals_no_interleave_scoring",
+        "Score nothing of an eval before all of it was generated",
+        type="bool",
+        default=False,
+    )
+    group.addoption(
+        "--evals-independent-scoring",
+        action="store_true",
+        dest="evals_independent_scoring",
+        help="Score each rollout by itself; an error where rewards compare those of an example",
+    )
+    parser.addini(
+        "evals_independent_scoring", "Score each rollout by itself", type="bool", default=False
     )
     group.addoption(
         "--evals-gate",
@@ -146,6 +194,8 @@ def command_line_settings(config: pytest.Config) -> Settings:
         {setting: config.getoption(setting.dest) for setting in SETTINGS},
         folder,
         header=tuple(config.getoption("evals_header")) or None,
+        header_from_state=tuple(config.getoption("evals_header_from_state")) or None,
+        independent_scoring=config.getoption("evals_independent_scoring") or None,
         gates=tuple(config.getoption("evals_gate")),
         assignments=tuple(config.getoption("evals_set")),
     )
@@ -162,6 +212,8 @@ def ini_settings(config: pytest.Config) -> Settings:
         {setting: read_ini(config, setting) for setting in SETTINGS},
         folder,
         header=tuple(config.getini("evals_header")) or None,
+        header_from_state=tuple(config.getini("evals_header_from_state")) or None,
+        independent_scoring=config.getini("evals_independent_scoring") or None,
         gates=tuple(config.getini("evals_gate")),
     )
 

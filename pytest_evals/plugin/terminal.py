@@ -192,6 +192,8 @@ class EvalTerminal:
             reporter.write_line(line.text, **_MARKUP.get(line.verdict or line.kind, {}))
         for run in runs:
             self._tell_results(reporter, run)
+        for text in self._owner.held_back:
+            reporter.write_line(self._owner.clean(text), yellow=True)
 
     def _tell_results(self, reporter: pytest.TerminalReporter, run: OwnedRun) -> None:
         folder = relative(run.folder.path, reporter.config)

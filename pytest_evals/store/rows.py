@@ -7,7 +7,7 @@ that only has to be scored; its `error`, if any, says why it was not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import Outcome
@@ -40,6 +40,7 @@ STANDARD_KEYS: Final = frozenset(
         "failure",
         "prediction",
         "attempts",
+        "retries",
         "served_model",
         "trajectory_id",
         "reward",
@@ -65,6 +66,7 @@ def encode_head(
     *,
     rollout: int,
     prediction: Any,
+    retries: Sequence[Row] = (),
     paid: Row | None = None,
 ) -> str:
     """Return what a row says about the model's side of a rollout: a JSON object left open.
@@ -73,6 +75,7 @@ def encode_head(
         state: the rollout, after generation.
         rollout: which attempt at its example it is, from 0.
         prediction: what the environment's parser made of the completion.
+        retries: what went wrong in earlier tries of it.
         paid: columns of what it cost, and of the answers that cost nothing; None for none.
     """
     attempts, served_model, token_usage = _sum_calls(state)
@@ -91,13 +94,17 @@ def encode_head(
         row["failure"] = state["failure"]
     row["prediction"] = prediction
     row["attempts"] = attempts
+    if retries:
+        row["retries"] = list(retries)
     row["served_model"] = served_model
     row["trajectory_id"] = state.get("trajectory_id")
     return to_json(row)[:-1]
 
 
-def encode_unstarted_head(example: Mapping[str, Any], *, rollout: int) -> str:
-    """Return the head of a rollout that never ran: its endpoint was given up before its turn."""
+def encode_unstarted_head(
+    example: Mapping[str, Any], *, rollout: int, retries: Sequence[Row] = ()
+) -> str:
+    """Return the head of a rollout that has no state: as a rule it never ran."""
     row = _example_columns(example, rollout)
     row["prompt"] = _messages(example.get("prompt"))
     row |= {
@@ -111,6 +118,8 @@ def encode_unstarted_head(example: Mapping[str, Any], *, rollout: int) -> str:
         "served_model": None,
         "trajectory_id": None,
     }
+    if retries:
+        row["retries"] = list(retries)
     return to_json(row)[:-1]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,23 @@ def test_replicas_keep_file_order(tmp_path: Path) -> None:
     registry = load(tmp_path, ROW + ROW.replace("host", "other"))
 
     assert [row.url for row in registry.endpoints["a"]] == ["https://host/v1", "https://other/v1"]
-    assert registry.find("a") == registry.endpoints["a"][0]
+    found = registry.find("a")
+    assert found is not None
+    first, second = registry.endpoints["a"]
+    assert found.servers == (replace(first, replicas=(second,)), second)
+
+
+def test_replicas_speak_the_format_of_the_first(tmp_path: Path) -> None:
+    first = ROW.replace('model = "m"', 'model = "m"\ntype = "openai_responses"')
+    found = load(tmp_path, first + ROW).find("a")
+
+    assert found is not None
+    assert [server.client_type for server in found.servers] == ["openai_responses"] * 2
+
+
+def test_a_server_that_is_started_here_has_no_replicas(tmp_path: Path) -> None:
+    managed = '[[endpoint]]\nendpoint_id = "a"\nmodel = "m"\nserve = "serve {port}"\n'
+    assert "'serve'" in str(refused(tmp_path, ROW + managed))
 
 
 def test_replicas_of_different_models_are_refused(tmp_path: Path) -> None:

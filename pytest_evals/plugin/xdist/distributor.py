@@ -13,6 +13,7 @@ from . import surface
 from .clock import Clock
 from .given_up import GivenUp
 from .mail import Mail
+from .request_lending import RequestLender
 
 if TYPE_CHECKING:
     from .evals import DistributedEvals
@@ -42,11 +43,13 @@ class Distributor:
         self._session = session
         self._config = session.config
         self._mail = mail
+        self._requests = RequestLender(self.tell)
         mail.handlers |= {
             "plan": self._planned,
             "demand": self._demanded,
             "ask": self._asked,
             "given_up": self._gave_up,
+            "requests": self._requests.heard,
         }
         self.scheduler: EvalScheduling | None = None
         self.evals: DistributedEvals | None = None
@@ -133,6 +136,7 @@ class Distributor:
                 return
             if self._lender is not None:
                 self._lender.join([node])
+                self._requests.join([node])
             self._send_start(node)
         elif not self._is_scheduling and len(self._plans) >= self.num_workers:
             self.begin()
@@ -143,6 +147,7 @@ class Distributor:
         if error is not None and self.evals is not None:
             self.evals.dead_workers.bury(node.gateway.id, self.evals.started)
         self._given_up.settle()
+        self._requests.leave(node)
         if self._lender is not None:
             self._lender.leave(node)
             self._refill()
@@ -262,6 +267,8 @@ class Distributor:
         specs = {nodeid: run.spec for nodeid, run in evals.runs.items()}
         self._lender = Lender(limits_of(evals.limit, specs), self.tell)
         self._lender.join(self._present)
+        self._requests.join(self._present)
+        evals.told_held_back = self._requests.held_back
 
     def _send_start(self, node: Any) -> None:
         current = str(self.evals.current) if self.evals and self.evals.current else None

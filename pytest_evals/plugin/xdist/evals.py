@@ -46,6 +46,7 @@ class DistributedEvals(EvalOwner):
         started: the runs that have begun.
         current: the folder where each worker keeps which rollout is on its CPU.
         dead_workers: what those that died had done.
+        told_held_back: says which endpoints held the run back.
     """
 
     def __init__(self, config: pytest.Config, plan: Mapping[str, Any]) -> None:
@@ -64,6 +65,7 @@ class DistributedEvals(EvalOwner):
         self._left_out: set[str] = set()
         self._verdicts: dict[str, Verdict | None] = {}
         self._in_flight: Callable[[], int] | None = None
+        self.told_held_back: Callable[[], list[str]] = list
         self.hide_variables(plan["keys"])
         self._registries = RegistrySecrets(config, self.secrets)
         self.terminal = EvalTerminal(self)
@@ -112,6 +114,11 @@ class DistributedEvals(EvalOwner):
     def notices(self) -> list[str]:
         """What the user should know of how the evals were read, a line each."""
         return self._notices
+
+    @property
+    def held_back(self) -> list[str]:
+        """Which endpoints held the run back, a line each."""
+        return self.told_held_back()
 
     def layout(self) -> Layout:
         """Return which items are rollouts and gates; the rollouts of an example stay together."""

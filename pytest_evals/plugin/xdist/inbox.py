@@ -12,6 +12,7 @@ import pytest
 from ..nodes import EvalItem, GateItem
 from .lending import Borrower
 from .link import Link
+from .request_lending import RequestBorrower
 
 
 class Inbox:
@@ -19,6 +20,7 @@ class Inbox:
 
     Attributes:
         borrower: knows how many rollouts may be in flight in this worker.
+        requests: knows how many requests may be, to each endpoint.
         runs_ahead: rollouts begin as they arrive; otherwise when xdist has their items run.
         current_folder: where to keep which rollout is on the CPU.
         is_elsewhere: this is, for all that is known, another machine than the controller's.
@@ -35,6 +37,7 @@ class Inbox:
     def __init__(self, link: Link) -> None:
         self._link = link
         self.borrower = Borrower(link)
+        self.requests = RequestBorrower(link)
         self.runs_ahead = False
         self.current_folder: str | None = None
         self.is_elsewhere = False
@@ -71,6 +74,9 @@ class Inbox:
             self.borrower.granted(data)
         elif name == "spent":
             self.borrower.spent(data["reason"])
+        elif name == "request_limit":
+            self.requests.granted(data)
+            return  # nothing for the main thread
         elif name == "start":
             self._runs, self.runs_ahead = data["runs"], data["runs_ahead"]
             self.current_folder = data["current"]

@@ -114,6 +114,14 @@ class Leases:
             known.grants.popleft()
         return self._divided()
 
+    def set_limit(self, key: Key, limit: int) -> None:
+        """Go by another limit of a key that has one, from the next division on."""
+        self._limits[key] = limit
+
+    def grants(self) -> dict[str, Grant]:
+        """Return what every worker was last given."""
+        return {name: worker.grants[-1] for name, worker in self._workers.items()}
+
     def granted(self, worker: str, key: Key = SESSION) -> int | None:
         """Return how many slots of a key a worker was last given; None where there is no limit."""
         return self._workers[worker].granted(key) if key in self._limits else None
@@ -181,7 +189,8 @@ def _summed(counts: Mapping[Key, int]) -> dict[Key, int]:
 
 def _division(limit: int, demands: Mapping[str, int], granted: Mapping[str, int]) -> dict[str, int]:
     """Return how `limit` should be divided, given how it is."""
-    if all(demands[name] <= granted[name] for name in demands):
+    is_enough = all(demands[name] <= granted[name] for name in demands)
+    if is_enough and sum(granted.values()) <= limit:
         return dict(granted)
     fair = _shared(limit, demands, granted)
     spare = limit - sum(fair.values())

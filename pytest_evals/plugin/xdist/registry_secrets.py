@@ -31,7 +31,7 @@ class RegistrySecrets:
 
     def __init__(self, config: pytest.Config, secrets: Secrets) -> None:
         self._config = config
-        self._endpoints = SessionEndpoints(config.invocation_params.dir, secrets)
+        self._endpoints = SessionEndpoints(config.invocation_params.dir, secrets, lambda: True)
         self._read: set[Path] = set()
         self._resolved: set[tuple[object, ...]] = set()
 

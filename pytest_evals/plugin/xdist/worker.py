@@ -70,9 +70,13 @@ class WorkerLoop(RunLoop):
             max_concurrent=self._worker.max_concurrent,
             budget=dataclasses.asdict(self._worker.reader.budget),
             notices=self._worker.notices,
-            keys=asked_for(),
+            keys=[*asked_for(), *self._keys_of_replicas()],
             evals=encode_evals(session.items, self._worker.runs, self._worker.secrets.mask),
         )
+
+    def _keys_of_replicas(self) -> list[str]:
+        servers = [server for run in self._worker.runs for server in run.endpoint.replicas]
+        return [server.key_var for server in servers if server.key_var is not None]
 
     def act(self) -> None:
         """Let go of what is waited for once the controller says stop.

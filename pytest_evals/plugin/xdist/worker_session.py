@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from ...clients.metered import Count
+from ...clients.request_slots import RequestSlots
+from ...endpoints.endpoint import Endpoint
 from ...engine.admission import GivenUp
 from ...engine.culprit import CurrentRollout
 from ...engine.engine import Engine
 from ...engine.loop import LoopHost, LoopThread
+from ...engine.phase_slots import Phase
 from ...engine.rollouts import RolloutJob, RolloutResult
 from ...engine.run import EvalRun
 from ...engine.slots import Demand
@@ -49,6 +52,11 @@ def join(config: pytest.Config) -> WorkerSession:
         raise pytest.Collector.CollectError(
             "--evals-sequential runs one rollout at a time, for a debugger: leave out -n"
         )
+    if not options.interleaves_scoring(config):
+        raise pytest.Collector.CollectError(
+            "--evals-no-interleave-scoring waits until all of an eval was generated, and workers"
+            " are sent their part of it bit by bit, as they report: leave out -n"
+        )
     session = WorkerSession(config, Link(channel))
     session.loop = WorkerLoop(session)
     session.terminal = EvalTerminal(session)  # not registered: nobody sees a worker's terminal
@@ -81,6 +89,21 @@ class WorkerSession(EvalSession):
         self._ended: set[str] = set()
         self.handed_back: deque[tuple[str, Sequence[RolloutJob]]] = deque()
         self.name: str = config.workerinput["workerid"]  # type: ignore[attr-defined]
+
+    @property
+    def rollouts_at_once(self) -> int:
+        """How many rollouts may be in flight in this worker, as a fair share of all."""
+        workers: int = self.config.workerinput["workercount"]  # type: ignore[attr-defined]
+        return max(1, super().rollouts_at_once // workers)
+
+    def slots_of(self, endpoint: Endpoint) -> RequestSlots:
+        """Return the slots that the controller lends for requests to an endpoint."""
+        return self.inbox.requests.slots_of(endpoint)
+
+    def phase_slots(self, phase: Phase) -> RequestSlots | None:
+        """Return the slots that the controller lends for a phase of rollouts."""
+        limit = options.phase_limit(self.config, phase)
+        return None if limit is None else self.inbox.requests.fixed_slots(phase, limit)
 
     @property
     def on_demand(self) -> Callable[[Demand], None]:

@@ -1,0 +1,30 @@
+"""Generating: a rollout is made, in its turn and as often as its eval allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..clients.client import Client
+from . import retrying
+from .attempts import Attempt, generate
+from .phase_slots import PhaseSlots
+from .scoring import clean_up
+
+
+async def generate_in_turn(
+    attempt: Attempt, client: Client, slots: PhaseSlots, is_over: Callable[[], bool]
+) -> None:
+    """Roll the model out, again where the infrastructure failed; see `attempts.generate`.
+
+    A rollout that waits before its next try lets others generate.
+    """
+    for retry in range(attempt.job.run.max_retries + 1):
+        if retry:
+            await clean_up([attempt])
+            await retrying.wait(retry - 1)
+            attempt.begin_again()
+        async with slots.turn("generation"):
+            attempt.started()
+            await generate(attempt, client)
+        if not retrying.may_pass([attempt.error]) or is_over():
+            return
