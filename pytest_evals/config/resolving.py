@@ -48,6 +48,7 @@ _COPIED = (
     "reward_errors",
     "rollout_seed",
     "timeout",
+    "resume",
 )
 
 

@@ -19,6 +19,7 @@ from .values import (
     check_key_var,
     check_marker,
     check_name,
+    check_resume,
     check_sampling_args,
     check_text,
     check_url,
@@ -42,8 +43,6 @@ NOT_YET_SUPPORTED = frozenset(
         "max_retries",
         "num_workers",
         "output_dir",
-        "resume",
-        "resume_path",
         "save_results",
         "save_to_hf_hub",
         "state_columns",
@@ -56,8 +55,9 @@ EXCLUSIVE = (
     ("env_id", "id", "they are the same key"),
     ("sampling_args", "sampling", "they are the same key"),
     ("model", "endpoint_id", "the endpoint has a model of its own"),
+    ("resume", "resume_path", "they are the same key"),
 )
-ALIASES = {"id": "env_id", "args": "env_args", "sampling": "sampling_args"}
+ALIASES = {"id": "env_id", "args": "env_args", "sampling": "sampling_args", "resume_path": "resume"}
 
 Text = Annotated[str, AfterValidator(check_text)]
 Table = dict[str, Any]
@@ -98,6 +98,8 @@ class EvalTable(BaseModel):
     reward_errors: Literal["broken", "zero"] | None = None
     rollout_seed: int | None = None
     timeout: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    resume: Annotated[Any, AfterValidator(check_resume)] = None
+    resume_path: Text | None = None
     markers: list[Annotated[str, AfterValidator(check_marker)]] | None = None
     gates: list[Annotated[str, AfterValidator(check_gate)]] | None = None
 

@@ -28,6 +28,7 @@ class Settings:
         max_tokens, temperature, sampling_args: what every request says.
         num_examples: examples of each eval; 0 or less takes all.
         rollouts_per_example: attempts at each example, at least 1.
+        resume: the folder of a run, True for the newest incomplete one, or False.
         max_concurrent: rollouts in flight in the whole session; 0 or less is unlimited.
         gates: conditions added to those of every eval.
         assignments: `key=value` texts that beat every level, the file too.
@@ -48,6 +49,7 @@ class Settings:
     sampling_args: Mapping[str, Any] | None = None
     num_examples: int | None = None
     rollouts_per_example: int | None = None
+    resume: bool | str | None = None
     max_concurrent: int | None = None
     gates: tuple[str, ...] = ()
     assignments: tuple[str, ...] = ()

@@ -35,6 +35,7 @@ _KEYS = (
     "reward_errors",
     "rollout_seed",
     "timeout",
+    "resume",
     "markers",
 )
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")

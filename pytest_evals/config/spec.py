@@ -40,6 +40,8 @@ class EvalSpec:
         rollout_seed: base of the `seed` sent with each rollout; None sends none.
         timeout: seconds a rollout may take to generate before it is ended and scored; None for the
             environment's own limit.
+        resume: the folder of the run to continue; True for the newest run of the eval that is
+            incomplete, if there is one; False or None for a new run.
         markers: pytest marks of its items.
         gates: in order, the default one last.
         path, line: where the block stands; line is counted from 1.
@@ -75,6 +77,7 @@ class EvalSpec:
     reward_errors: Literal["broken", "zero"] | None = None
     rollout_seed: int | None = None
     timeout: float | None = None
+    resume: bool | str | None = None
     markers: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)

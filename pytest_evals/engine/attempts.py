@@ -36,10 +36,12 @@ class Attempt:
     Attributes:
         state: what the environment made of it; None while or when there is none.
         head: its encoded row without the score, once it is on disk.
+        kept: what that row keeps for scoring, as it was before any.
         error: what went wrong with it.
         cause: the rollout whose failure explains this one's.
         stays_generated: it was not scored, and has only to be scored: so its row says.
         start, stop: epoch seconds of generating and scoring it.
+        is_of_part: it was scored with a part of its group, and once that is whole again with all.
         could_not_be_scored: what scores it failed, through no fault of its own.
         warnings: what the user should know of it, besides what its state says.
         ends_endpoint: its failure is why the endpoint was given up.
@@ -54,10 +56,12 @@ class Attempt:
     stop: float = 0.0
     state: State | None = None
     head: str | None = None
+    kept: rows.Row | None = None
     error: BaseException | None = None
     cause: str | None = None
     stays_generated: bool = False
     could_not_be_scored: bool = False
+    is_of_part: bool = False
     warnings: Sequence[str] = ()
     is_stored: bool = False
     has_begun: bool = False
@@ -127,6 +131,7 @@ def _take_stored(attempt: Attempt, line: str, client: Client) -> bool:
     if head is None or state is None:
         return False
     attempt.head, attempt.state, attempt.is_stored = head, state, True
+    attempt.kept = kept_of(state)
     attempt.start, attempt.stop = state.timing.generation.start, time.time()
     return True
 
@@ -175,7 +180,8 @@ def _save_generated(attempt: Attempt) -> None:
     assert state is not None
     attempt.head = rows.encode_head(state, rollout=job.rollout, prediction=_prediction(attempt))
     if attempt.error is None:
-        job.run.folder.append(rows.generated_line(attempt.head, state, kept_of(state)))
+        attempt.kept = kept_of(state)
+        job.run.folder.append(rows.generated_line(attempt.head, state, attempt.kept))
 
 
 def _prediction(attempt: Attempt) -> Any:
@@ -254,7 +260,12 @@ def _last_line(attempt: Attempt) -> str | None:
         if attempt.stays_generated:
             return None
         assert attempt.head is not None and state is not None
-        return rows.scored_line(attempt.head, state, pass_threshold=job.run.pass_threshold)
+        return rows.scored_line(
+            attempt.head,
+            state,
+            pass_threshold=job.run.pass_threshold,
+            kept=attempt.kept if attempt.is_of_part else None,
+        )
     head = attempt.head or rows.encode_unstarted_head(job.example, rollout=job.rollout)
     return rows.failed_line(
         head,
@@ -262,5 +273,5 @@ def _last_line(attempt: Attempt) -> str | None:
         outcome="generated" if attempt.stays_generated else outcome_of(attempt.error),
         error=attempt.error,
         refers_to=attempt.cause,
-        kept=kept_of(state) if attempt.stays_generated and state is not None else None,
+        kept=attempt.kept if attempt.stays_generated and state is not None else None,
     )

@@ -19,6 +19,7 @@ from ..gates.verdicts import Verdict, judge
 from ..visible import visible
 from . import tracebacks
 from .clean_records import CleanRecords
+from .last_failed import LastFailed
 from .outcomes import HookRaisedError
 from .owned_run import OwnedRun
 
@@ -35,9 +36,12 @@ class EvalOwner:
         secrets: what must not leave the process.
         servers: those of managed endpoints, while they run.
         terminal: prints what the user sees besides pytest's own output.
+        last_failed: the runs that `--lf` continues.
+        can_replay: whether rollouts that are done already can be reported instead of being run.
     """
 
     terminal: EvalTerminal
+    can_replay = True
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -46,6 +50,7 @@ class EvalOwner:
         config.pluginmanager.register(CleanRecords(config, self.clean))
         config.add_cleanup(watch_keys(self.hide_variables))
         self.servers: list[ManagedServer] = []
+        self.last_failed = LastFailed(config)
 
     def clean(self, text: str) -> str:
         """Return a text as it may be shown: masked, its control characters visible."""
@@ -84,6 +89,12 @@ class EvalOwner:
     def notices(self) -> list[str]:
         """What the user should know of how the evals were read, a line each."""
         return []
+
+    def begins(self, run: OwnedRun) -> bool:
+        """Whether a run has anything to do: rollouts, or gates of a run that goes on."""
+        return run.selected > 0 or (
+            run.selected_gates > 0 and self.last_failed.folder_of(run) is not None
+        )
 
     def show(self, run: OwnedRun, result: RolloutResult, hook: Any) -> None:
         """Let the hooks look at a rollout that ended.

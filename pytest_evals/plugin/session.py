@@ -12,6 +12,7 @@ import pytest
 from ..clients.factory import check_client_type
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
+from ..store.fingerprint import digests
 from . import options, starting, tracebacks
 from .capture import OutputCapture
 from .endpoints import SessionEndpoints
@@ -20,6 +21,7 @@ from .owner import EvalOwner
 from .reading import EvalReader
 from .runs import Run
 from .sections import Sections
+from .stored_results import result_of_row
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -188,6 +190,8 @@ class EvalSession(EvalOwner):
             nodeid,
             self.secrets.mask,
             accepts_partial=bool(self.config.getoption("evals_partial")),
+            env_version=self.environments.version_of(spec),
+            dataset=digests(examples),
         )
         for text in warnings:
             run.warn(f"{spec.name}: {text}")
@@ -203,6 +207,13 @@ class EvalSession(EvalOwner):
         result = self.loop.obtain(item)
         self.show(item.run, result, item.ihook)
         return result
+
+    def stored_result(self, item: RolloutItem) -> RolloutResult:
+        """Return what an earlier session left of the rollout of an item, which is done."""
+        run = item.run
+        line = None if run.stored is None else run.stored.done(item.key)
+        assert line is not None
+        return result_of_row(run.engine_run, line, is_earlier=True)
 
     def start(self, runs: Sequence[Run], engine: Engine) -> None:
         """Begin the runs whose rollouts are to start now.

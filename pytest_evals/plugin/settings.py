@@ -25,6 +25,11 @@ def _table(text: str) -> dict[str, Any]:
     return table
 
 
+def _switch_or_path(text: str) -> bool | str:
+    """Return the boolean that `text` says, or a path."""
+    return {"true": True, "false": False}.get(text.strip().lower(), text)
+
+
 class Setting(NamedTuple):
     """An option and its ini key.
 
@@ -33,6 +38,7 @@ class Setting(NamedTuple):
         read: makes its value of text.
         metavar, help: as for argparse.
         is_path: relative to the current folder; in an ini file, to the folder of that file.
+        alone: its value where the option stands without one; None where it needs one.
     """
 
     name: str
@@ -40,6 +46,7 @@ class Setting(NamedTuple):
     metavar: str
     help: str
     is_path: bool = False
+    alone: Any = None
 
     @property
     def key(self) -> str:
@@ -70,6 +77,14 @@ SETTINGS = (
     Setting(
         "max-concurrent", int, "N", "Rollouts in flight over the whole session; 0 for no limit"
     ),
+    Setting(
+        "resume",
+        _switch_or_path,
+        "PATH",
+        "Continue the run in a folder; without =PATH the newest incomplete one of each eval",
+        is_path=True,
+        alone=True,
+    ),
     Setting("output-dir", str, "DIR", "Where runs are kept: DIR/evals/... (default: outputs)"),
 )
 
@@ -83,6 +98,7 @@ def add_settings(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
             metavar=setting.metavar,
             dest=setting.dest,
             help=setting.help,
+            **({} if setting.alone is None else {"nargs": "?", "const": setting.alone}),
         )
         parser.addini(setting.dest, f"{setting.help}; --evals-{setting.name} beats it")
     group.addoption(
@@ -166,7 +182,9 @@ def _settings(values: dict[Setting, Any], folder: Path, **more: Any) -> Settings
     from ..config.settings import Settings
 
     given: dict[str, Any] = {
-        setting.key: str(folder / value) if setting.is_path and value else value
+        setting.key: str(folder / value)
+        if setting.is_path and isinstance(value, str) and value
+        else value
         for setting, value in values.items()
         if setting.key != "output_dir"
     }

@@ -54,7 +54,8 @@ STANDARD_KEYS: Final = frozenset(
     }
 )
 
-# What a row keeps that has only to be scored (`unscored.py`); it goes when the row is scored.
+# What a row keeps that has only to be scored (`unscored.py`). It goes when the row is scored,
+# unless that was with a part of its group: then it may have to be scored again.
 UNSCORED: Final = "unscored"
 
 
@@ -123,8 +124,11 @@ def generated_line(head: str, state: State, kept: Row) -> str:
     return _closed(head, tail)
 
 
-def scored_line(head: str, state: State, *, pass_threshold: float) -> str:
-    """Return the line of a scored rollout; it is correct from a reward of `pass_threshold` on."""
+def scored_line(head: str, state: State, *, pass_threshold: float, kept: Row | None = None) -> str:
+    """Return the line of a scored rollout; it is correct from a reward of `pass_threshold` on.
+
+    `kept` is as for `generated_line`, where the rollout may have to be scored again.
+    """
     reward = state["reward"]
     metrics = state.get("metrics") or {}
     tail = {
@@ -140,6 +144,8 @@ def scored_line(head: str, state: State, *, pass_threshold: float) -> str:
     if state.get("eval_tool_runs"):
         tail["tool_runs"] = state["eval_tool_runs"]
     tail |= {name: value for name, value in metrics.items() if name not in STANDARD_KEYS}
+    if kept is not None:
+        tail[UNSCORED] = kept
     return _closed(head, tail)
 
 

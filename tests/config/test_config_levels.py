@@ -31,6 +31,7 @@ VALUES: dict[str, tuple[Any, Any, str]] = {
     "sampling_args": ({"top_p": 0.1}, {"seed": 2}, "sampling_args"),
     "num_examples": (1, 2, "num_examples"),
     "rollouts_per_example": (1, 2, "rollouts_per_example"),
+    "resume": (True, "/run", "resume"),
 }
 
 

@@ -350,8 +350,8 @@ def test_bad_settings(files: Files, levels: dict[str, Any], message: str) -> Non
         ),
         (one("verbose = true"), ":3: key 'verbose' is not supported yet"),
         (
-            'resume = true\n[[eval]]\nenv_id = "a"',
-            ":1: key 'resume' is not supported yet",
+            'taskset = true\n[[eval]]\nenv_id = "a"',
+            ":1: key 'taskset' is not supported yet",
         ),
         (one("num_example = 3"), ":3: unknown key 'num_example'; did you mean 'num_examples'?"),
         (
@@ -403,6 +403,9 @@ def test_mistakes_of_a_file(files: Files, text: str, message: str) -> None:
             'extra_env_kwargs: "max-turns" cannot be an attribute of an environment',
         ),
         ("timeout = 0", "timeout must be greater than 0, not 0"),
+        ("resume = 3", "resume: must be true, false or the path of a run's folder, not 3"),
+        ('resume = " "', 'resume: must be true, false or the path of a run\'s folder, not " "'),
+        ("resume_path = 'x'\nresume = true", "'resume' and 'resume_path' are both set"),
         ("rollout_seed = 1.5", "rollout_seed must be an integer, not 1.5"),
         ("model = 3", "model must be a string, not 3"),
         ("model = ' '", 'model: must be printable text that is not empty, not " "'),
@@ -557,3 +560,19 @@ def test_what_an_idle_session_needs_of_this_room_is_light(module: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == ""
+
+
+def test_a_block_can_cancel_the_resume_of_the_whole_file(files: Files) -> None:
+    text = """
+        resume = true
+        [[eval]]
+        env_id = "a"
+        [[eval]]
+        env_id = "b"
+        resume = false
+        [[eval]]
+        env_id = "c"
+        resume_path = "runs/c"
+    """
+    specs = files.read(text, command_line=Settings(resume="elsewhere")).evals
+    assert [spec.resume for spec in specs] == [True, False, "runs/c"]

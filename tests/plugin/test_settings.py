@@ -178,6 +178,7 @@ OPTIONS = {
     "sampling-args": ('{"top_p": 0.5}', "sampling_args", {"top_p": 0.5}),
     "num-examples": ("2", "num_examples", 2),
     "rollouts-per-example": ("2", "rollouts_per_example", 2),
+    "resume": ("true", "resume", True),
 }
 
 

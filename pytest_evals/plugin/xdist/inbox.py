@@ -23,7 +23,9 @@ class Inbox:
         current_folder: where to keep which rollout is on the CPU.
         is_elsewhere: this is, for all that is known, another machine than the controller's.
         verdicts: of gates, by node id.
-        replays: by index, the rows of rollouts that a worker that died had scored or generated.
+        replays: by index, the rows of rollouts that a worker that died had scored or generated, or
+            an earlier session.
+        earlier: which of them an earlier session had done.
         is_stopped: everything is to be dropped.
         is_shut: nothing more will come.
         is_plain_over: no more plain tests will come.
@@ -38,6 +40,7 @@ class Inbox:
         self.is_elsewhere = False
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.replays: dict[int, str] = {}
+        self.earlier: set[int] = set()
         self.is_stopped = self.is_shut = self.is_plain_over = self.is_answered = False
         self._wake: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
@@ -73,6 +76,7 @@ class Inbox:
             self._started.set()
         elif name == "replay":
             self.replays.update(data["rows"])
+            self.earlier.update(data["earlier"])
         elif name == "verdict":
             self.verdicts[data.pop("gate")] = data
         elif name == "opened":

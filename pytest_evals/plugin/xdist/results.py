@@ -16,6 +16,7 @@ from ..owned_run import OwnedRun
 _FIELDS = (
     "key", "outcome", "start", "stop", "reward", "metrics", "cause", "ends_endpoint",
     "input_tokens", "output_tokens", "reward_errors", "slow_calls", "prompt", "completion",
+    "is_earlier",
 )  # fmt: skip
 
 
