@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import logging
 import os
 import shlex
@@ -17,18 +16,17 @@ from ..engine.rollouts import RolloutKey
 from ..errors import one_line
 from ..gates.grammar import tolerates_errors
 from ..gates.verdicts import Verdict
-from ..reports.metadata import metadata
 from ..reports.slow_calls import SlowCalls
 from ..reports.summary import EvalSummary, summarise
 from ..reports.table import told_apart
 from ..stats.measurements import Measurements, Plan
-from ..store.lock import this_process
 from ..store.reading import read_rows
 from ..store.run_folder import RunFolder
 from ..store.stored_rows import StoredRows
 from ..visible import visible
 from .facts import Facts
 from .functions.failures import Failures
+from .run_metadata import metadata_of
 
 
 def set_headings(runs: Sequence[OwnedRun]) -> None:
@@ -58,6 +56,7 @@ class OwnedRun:
         slow_calls: what of the environment blocked the event loop.
         failures: the assertions that failed, of an eval that is a test function.
         stored: what an earlier session left of the run, where it is continued.
+        session: which session the run is of, the last one where it was continued.
         keys, is_grouped: the rollouts that were selected, and whether those of an example are
             scored together, where this process has no items and no environment to say so.
         warnings: what went wrong and changes no verdict, a line each.
@@ -95,6 +94,7 @@ class OwnedRun:
         self.stored: StoredRows | None = None
         self.keys: Collection[RolloutKey] = ()
         self.is_grouped = False
+        self.session = ""
         self.warnings: list[str] = []
         self.problem: str | None = None
         self.verdicts: dict[str, Verdict] = {}
@@ -314,24 +314,7 @@ class OwnedRun:
     def write_metadata(self) -> EvalSummary:
         """Write metadata.json as things stand and return the figures in it."""
         summary = self.summary()
-        order = self.spec.order
-        content = metadata(
-            summary=summary,
-            measurements=self.measurements(),
-            env_id=self.spec.env_id,
-            env_args=self.spec.env_args,
-            extra_env_kwargs=self.spec.extra_env_kwargs,
-            base_url=self._base_url,
-            sampling_args=self.facts.sampling_args,
-            version=importlib.metadata.version("pytest-rollouts"),
-        )
-        content |= {
-            "shuffle": order is not None,
-            "shuffle_seed": order,
-            "fingerprint": self.facts.fingerprint(self.spec),
-            "partial": self.is_partial,
-            "writer": None if self.is_complete else this_process(),
-        }
+        content = metadata_of(self, summary, self._base_url)
         with self.noting_problems():
             self.folder.write_metadata(content)
         return summary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -36,6 +37,7 @@ class EvalOwner:
         secrets: what must not leave the process.
         servers: those of managed endpoints, while they run.
         terminal: prints what the user sees besides pytest's own output.
+        session_id: which session it is, in the metadata of its runs.
         last_failed: the runs that `--lf` continues.
         can_replay: whether rollouts that are done already can be reported instead of being run.
     """
@@ -51,6 +53,7 @@ class EvalOwner:
         config.add_cleanup(watch_keys(self.hide_variables))
         self.servers: list[ManagedServer] = []
         self.last_failed = LastFailed(config)
+        self.session_id = uuid4().hex[:8]
 
     def clean(self, text: str) -> str:
         """Return a text as it may be shown: masked, its control characters visible."""

@@ -47,7 +47,12 @@ class Resumer:
         self._owner = owner
         self._runs = [run for run in runs if run.facts.can_go_on]
         self._is_legacy = bool(owner.config.getoption("evals_resume_legacy"))
-        self._taken: dict[Path, RunFolder] = {}
+        self._chosen: dict[OwnedRun, Path] = {}
+        # Of evals that begin anew: why, and their runs that are complete.
+        self._why_none: dict[OwnedRun, str] = {}
+        self._complete: dict[OwnedRun, list[tuple[Path, Mapping[str, Any]]]] = {}
+        # Of the runs that go on.
+        self._sessions: set[Any] = set()
 
     def folders(self) -> dict[OwnedRun, RunFolder]:
         """Return the folders of the runs that go on; they know what is stored of them.
@@ -55,36 +60,37 @@ class Resumer:
         Raises:
             ResumeError: one of them cannot be continued; no folder is locked any more.
         """
-        found = {}
+        found: dict[OwnedRun, RunFolder] = {}
         try:
             for run in self._runs:
-                folder = self._folder_of(run)
-                if folder is not None:
-                    found[run] = folder
+                self._choose(run)
+            self._choose_beside()
+            for run, path in self._chosen.items():
+                found[run] = self._opened(run, path)
         except ResumeError:
-            for folder in self._taken.values():
+            for folder in found.values():
                 folder.close()
             raise
         return found
 
-    def _folder_of(self, run: OwnedRun) -> RunFolder | None:
+    def _choose(self, run: OwnedRun) -> None:
         named = self._named(run) or self._owner.last_failed.folder_of(run)
-        is_asked = named is not None or run.spec.resume is True
-        if is_asked and not self._owner.can_replay:
+        if named is None and run.spec.resume is not True:
+            return
+        if not self._owner.can_replay:
             raise ResumeError(
                 run,
                 "a run cannot be continued where another scheduler than that of this plugin gives"
                 " the workers their items: continue it without -n",
             )
-        path = named if named is not None or not is_asked else self._newest(run)
-        if path is None:
-            return None
-        path = path.resolve()
-        metadata = self._checked_metadata(run, path)
-        found = self._difference(run, metadata)
+        if named is None:
+            self._choose_newest(run)
+            return
+        path = named.resolve()
+        found = self._difference(run, self._checked_metadata(run, path))
         if found:
             raise ResumeError(run, self._refusal(path, found))
-        return self._opened(run, path, metadata)
+        self._chosen[run] = path
 
     # Which folder.
 
@@ -108,23 +114,43 @@ class Resumer:
             " set resume in the [[eval]] block that it is of",
         )
 
-    def _newest(self, run: OwnedRun) -> Path | None:
-        """Return the newest run of an eval that is incomplete and was about the same."""
+    def _choose_newest(self, run: OwnedRun) -> None:
+        """Choose the newest run of an eval that is incomplete and was about the same."""
         refused: str | None = None
+        for path, metadata in self._newest_first(run):
+            if self._is_done(path, metadata, run):
+                self._complete.setdefault(run, []).append((path, metadata))
+                continue
+            found = self._difference(run, metadata)
+            if not found:
+                self._chosen[run] = path
+                self._sessions.add(metadata.get("session"))
+                return
+            refused = refused or self._refusal(path, found)
+        self._why_none[run] = refused or "no run of it is incomplete"
+
+    def _choose_beside(self) -> None:
+        """Choose what is complete of the sessions of which another run goes on.
+
+        They were interrupted: who continues one does not want to pay again for what it had done.
+        """
+        for run, why in self._why_none.items():
+            for path, metadata in self._complete.get(run, ()):
+                session = metadata.get("session")
+                if session and session in self._sessions and not self._difference(run, metadata):
+                    self._chosen[run] = path
+                    break
+            else:
+                self._owner.terminal.tell(f"{run.spec.name}: a new run begins: {why}")
+
+    def _newest_first(self, run: OwnedRun) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         for path in sorted(self._candidates(run), key=_last_change, reverse=True):
             try:
                 metadata = read_metadata(path)
             except (OSError, ValueError):
                 continue
-            if path in self._taken or metadata.get("partial") or self._is_done(path, run):
-                continue
-            found = self._difference(run, metadata)
-            if not found:
-                return path
-            refused = refused or self._refusal(path, found)
-        text = refused or "no run of it is incomplete"
-        self._owner.terminal.tell(f"{run.spec.name}: a new run begins: {text}")
-        return None
+            if path not in self._chosen.values() and not metadata.get("partial"):
+                yield path, metadata
 
     def _candidates(self, run: OwnedRun) -> Iterator[Path]:
         """Yield the folders of runs of an eval, also where verifiers puts them."""
@@ -137,9 +163,14 @@ class Resumer:
         }
         for place in places:
             if place.is_dir():
-                yield from (path for path in place.iterdir() if (path / METADATA_FILE).is_file())
+                yield from (
+                    path.resolve() for path in place.iterdir() if (path / METADATA_FILE).is_file()
+                )
 
-    def _is_done(self, path: Path, run: OwnedRun) -> bool:
+    def _is_done(self, path: Path, metadata: Mapping[str, Any], run: OwnedRun) -> bool:
+        """Whether a run lacks nothing, and the session that completed it lived to judge it."""
+        if metadata.get("writer") is not None:
+            return False
         done = self._wanted(run).done
         try:
             rows = sum(
@@ -189,26 +220,31 @@ class Resumer:
 
     # Opening it.
 
-    def _opened(self, run: OwnedRun, path: Path, metadata: Mapping[str, Any]) -> RunFolder:
+    def _opened(self, run: OwnedRun, path: Path) -> RunFolder:
         folder = RunFolder(path, self._owner.secrets.mask)
         try:
             folder.lock()
         except LockedError:
-            holder = holder_in_words(metadata.get("writer"))
+            holder = holder_in_words(self._checked_metadata(run, path).get("writer"))
             if holder is not None:
                 text = f"{holder} is still writing into {self._shown(path)}: wait for it, or end it"
                 raise ResumeError(run, text) from None
-        self._taken[path] = folder
         try:
-            for file in results_files(path):
-                if file.name != RESULTS_FILE and not wait_until_unlocked(file, _ORPHANS_SECONDS):
-                    text = f"a worker of an earlier session is still writing {self._shown(file)}"
-                    raise ResumeError(run, text)
+            self._wait_for_workers(run, path)
             run.stored = take_over(path, self._wanted(run))
-        except OSError as error:
+        except (OSError, ResumeError) as error:
+            folder.close()
+            if isinstance(error, ResumeError):
+                raise
             raise ResumeError(run, f"{self._shown(path)} cannot be continued: {error}") from None
         self._tell(run, path)
         return folder
+
+    def _wait_for_workers(self, run: OwnedRun, path: Path) -> None:
+        for file in results_files(path):
+            if file.name != RESULTS_FILE and not wait_until_unlocked(file, _ORPHANS_SECONDS):
+                text = f"a worker of an earlier session is still writing {self._shown(file)}"
+                raise ResumeError(run, text)
 
     def _wanted(self, run: OwnedRun) -> Wanted:
         keys = run.selected_keys()

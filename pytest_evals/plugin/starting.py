@@ -60,6 +60,8 @@ def provide(owner: EvalOwner, runs: Iterable[OwnedRun]) -> dict[OwnedRun, Starte
     except ResumeError as error:
         raise ResultsError(error.run, str(error)) from None
     folders |= {run: _folder(owner, run) for run in runs if run not in folders}
+    for run in runs:
+        run.session = owner.session_id
     servers: dict[ServeCommand, ManagedServer | str] = {}
     for run, folder in folders.items():
         serve = run.facts.serve

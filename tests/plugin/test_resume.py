@@ -467,3 +467,27 @@ def test_a_managed_server_is_not_started_for_what_is_done(project: Project) -> N
     result = project.run("bench.toml", f"--evals-resume={folder}")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*is not continued: serve is * there and * --latency 0 here*"])
+
+
+@pytest.mark.workers
+def test_what_the_interrupted_session_had_completed_is_not_paid_for_again(
+    project: Project, server: Counting
+) -> None:
+    first, second = ONE, ONE.replace("[[eval]]\n", '[[eval]]\n    name = "again"\n')
+    project.evals(first + second, url=server.url)
+    assert project.run("bench.toml").ret == 0
+    (folder,) = project.path.glob("outputs/evals/again--*/*")
+    edit(folder, first_only)
+    server.forget()
+    result = project.run("bench.toml", "--evals-resume")
+    assert (result.ret, server.requests, len(project.runs())) == (0, 6, 2)
+    # Nobody was interrupted now: that is a new measurement.
+    assert project.run("bench.toml", "--evals-resume").ret == 0
+    assert (server.requests, len(project.runs())) == (6 + 24, 4)
+
+
+def test_a_complete_run_that_nobody_judged(project: Project, server: Counting) -> None:
+    folder = incomplete(project, server, lambda row: row)
+    edit_metadata(folder, writer={"pid": 2**22 + 1, "host": "gone"})  # as kill -9 leaves it
+    assert project.run("bench.toml", "--evals-resume").ret == 0
+    assert (server.requests, project.metadata()["writer"]) == (0, None)
