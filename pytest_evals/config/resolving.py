@@ -48,6 +48,9 @@ _COPIED = (
     "reward_errors",
     "rollout_seed",
     "timeout",
+    "output_dir",
+    "save_results",
+    "num_workers",
     "resume",
 )
 
@@ -162,6 +165,7 @@ def resolve(
         sampling_args=sampling_args,
         headers=headers,
         max_concurrent=cap if cap > 0 else None,
+        state_columns=tuple(dict.fromkeys(values.get("state_columns", ()))),
         markers=tuple(dict.fromkeys(values.get("markers", ()))),
         gates=gates,
         lines=lines,

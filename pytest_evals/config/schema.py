@@ -19,6 +19,7 @@ from .values import (
     check_key_var,
     check_marker,
     check_name,
+    check_num_workers,
     check_resume,
     check_sampling_args,
     check_text,
@@ -33,7 +34,6 @@ Problem: TypeAlias = tuple[KeyPath, str]
 # Keys of verifiers' eval files that this version does not read.
 NOT_YET_SUPPORTED = frozenset(
     {
-        "disable_env_server",
         "disable_tui",
         "harness",
         "header_from_state",
@@ -41,11 +41,7 @@ NOT_YET_SUPPORTED = frozenset(
         "hf_hub_dataset_name",
         "independent_scoring",
         "max_retries",
-        "num_workers",
-        "output_dir",
-        "save_results",
         "save_to_hf_hub",
-        "state_columns",
         "taskset",
         "verbose",
     }
@@ -98,6 +94,11 @@ class EvalTable(BaseModel):
     reward_errors: Literal["broken", "zero"] | None = None
     rollout_seed: int | None = None
     timeout: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    output_dir: Text | None = None
+    save_results: bool | None = None
+    state_columns: list[Text] | None = None
+    num_workers: Annotated[Any, AfterValidator(check_num_workers)] = None
+    disable_env_server: bool | None = None
     resume: Annotated[Any, AfterValidator(check_resume)] = None
     resume_path: Text | None = None
     markers: list[Annotated[str, AfterValidator(check_marker)]] | None = None

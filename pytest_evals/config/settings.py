@@ -28,6 +28,10 @@ class Settings:
         max_tokens, temperature, sampling_args: what every request says.
         num_examples: examples of each eval; 0 or less takes all.
         rollouts_per_example: attempts at each example, at least 1.
+        output_dir: the folder that holds `evals/`.
+        save_results: whether results are kept.
+        state_columns: keys of states that rows have as well.
+        num_workers: how many processes evals ask for.
         resume: the folder of a run, True for the newest incomplete one, or False.
         max_concurrent: rollouts in flight in the whole session; 0 or less is unlimited.
         gates: conditions added to those of every eval.
@@ -49,6 +53,10 @@ class Settings:
     sampling_args: Mapping[str, Any] | None = None
     num_examples: int | None = None
     rollouts_per_example: int | None = None
+    output_dir: str | None = None
+    save_results: bool | None = None
+    state_columns: tuple[str, ...] | None = None
+    num_workers: int | str | None = None
     resume: bool | str | None = None
     max_concurrent: int | None = None
     gates: tuple[str, ...] = ()

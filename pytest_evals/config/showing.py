@@ -35,9 +35,15 @@ _KEYS = (
     "reward_errors",
     "rollout_seed",
     "timeout",
+    "output_dir",
+    "save_results",
+    "state_columns",
+    "num_workers",
     "resume",
     "markers",
 )
+# Shown where somebody has set them.
+_SWITCHES = ("shuffle", "save_results")
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
@@ -50,7 +56,7 @@ def eval_as_toml(spec: EvalSpec) -> list[str]:
     lines = [_line("[[eval]]", f"{spec.path.name}:{spec.line}")]
     for key in _KEYS:
         value = getattr(spec, key)
-        if value in (None, ()) or (key == "shuffle" and key not in spec.origins):
+        if value in (None, ()) or (key in _SWITCHES and key not in spec.origins):
             continue
         if isinstance(value, Mapping):
             for inner, each in value.items():

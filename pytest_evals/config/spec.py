@@ -40,6 +40,10 @@ class EvalSpec:
         rollout_seed: base of the `seed` sent with each rollout; None sends none.
         timeout: seconds a rollout may take to generate before it is ended and scored; None for the
             environment's own limit.
+        output_dir: the folder that holds `evals/`; None for the default one.
+        save_results: whether its results are kept.
+        state_columns: keys of the rollouts' states that rows have as well.
+        num_workers: how many processes it asks for; "auto" or None for as many as it gets.
         resume: the folder of the run to continue; True for the newest run of the eval that is
             incomplete, if there is one; False or None for a new run.
         markers: pytest marks of its items.
@@ -77,6 +81,10 @@ class EvalSpec:
     reward_errors: Literal["broken", "zero"] | None = None
     rollout_seed: int | None = None
     timeout: float | None = None
+    output_dir: str | None = None
+    save_results: bool = True
+    state_columns: tuple[str, ...] = ()
+    num_workers: int | str | None = None
     resume: bool | str | None = None
     markers: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()

@@ -168,3 +168,15 @@ def check_resume(value: Any) -> bool | str:
     if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
         return value
     raise ValueError(f"must be true, false or the path of a run's folder, not {shown(value)}")
+
+
+def check_num_workers(value: Any) -> int | str:
+    """Return how many processes an eval asks for.
+
+    Raises:
+        ValueError: it is neither `"auto"` nor a positive number.
+    """
+    if value == "auto" or (type(value) is int and value >= 1):
+        result: int | str = value
+        return result
+    raise ValueError(f'must be "auto" or at least 1, not {shown(value)}')

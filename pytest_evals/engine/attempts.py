@@ -12,6 +12,7 @@ from ..clients.client import Client
 from ..errors import InfraError, causes_of, outcome_of
 from ..state import State
 from ..store import rows
+from ..store.state_columns import state_columns
 from ..store.unscored import NotStoredError, kept_of, state_of, stored_head
 from .output import RolloutOutput
 from .parts import parser_of
@@ -181,7 +182,8 @@ def _save_generated(attempt: Attempt) -> None:
     attempt.head = rows.encode_head(state, rollout=job.rollout, prediction=_prediction(attempt))
     if attempt.error is None:
         attempt.kept = kept_of(state)
-        job.run.folder.append(rows.generated_line(attempt.head, state, attempt.kept))
+        columns = _columns(attempt)
+        job.run.folder.append(rows.generated_line(attempt.head, state, attempt.kept, columns))
 
 
 def _prediction(attempt: Attempt) -> Any:
@@ -256,15 +258,17 @@ def _last_line(attempt: Attempt) -> str | None:
     job, state = attempt.job, attempt.state
     if job.stored is not None and not attempt.has_begun:
         return None  # what is on disk says more: it has only to be scored
+    if attempt.error is None and attempt.stays_generated:
+        return None
+    columns = _columns(attempt)
     if attempt.error is None:
-        if attempt.stays_generated:
-            return None
         assert attempt.head is not None and state is not None
         return rows.scored_line(
             attempt.head,
             state,
             pass_threshold=job.run.pass_threshold,
             kept=attempt.kept if attempt.is_of_part else None,
+            columns=columns,
         )
     head = attempt.head or rows.encode_unstarted_head(job.example, rollout=job.rollout)
     return rows.failed_line(
@@ -274,4 +278,15 @@ def _last_line(attempt: Attempt) -> str | None:
         error=attempt.error,
         refers_to=attempt.cause,
         kept=attempt.kept if attempt.stays_generated and state is not None else None,
+        columns=columns,
     )
+
+
+def _columns(attempt: Attempt) -> rows.Row | None:
+    """Return the state columns of the attempt's row, noting what becomes of their values."""
+    names = attempt.job.run.state_columns
+    if not names:
+        return None
+    columns, problems = state_columns(attempt.state, names)
+    attempt.warnings = (*attempt.warnings, *problems)
+    return columns

@@ -28,6 +28,7 @@ class EvalRun:
         pass_threshold: a rollout is correct from this reward on.
         max_concurrent: cap on the eval's own rollouts in flight; None for none.
         rollout_seed: base of the seeds sent; None sends none.
+        state_columns: keys of the states that rows have as well.
     """
 
     name: str
@@ -40,6 +41,7 @@ class EvalRun:
     pass_threshold: float
     max_concurrent: int | None = None
     rollout_seed: int | None = None
+    state_columns: tuple[str, ...] = ()
 
     def sampling_args_of(self, example_id: int, rollout: int) -> dict[str, Any]:
         """Return the sampling arguments of one rollout, its seed included."""

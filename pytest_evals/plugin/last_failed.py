@@ -52,6 +52,8 @@ class LastFailed:
         for run in runs:
             if not run.facts.can_go_on or not run.was_started or run.is_partial:
                 continue
+            if not run.spec.save_results:
+                continue
             if _is_green(run):
                 known.pop(run.nodeid, None)
                 continue

@@ -86,12 +86,6 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
-def output_dir(config: pytest.Config) -> Path:
-    """Return the folder that holds `evals/`, absolute."""
-    chosen = config.getoption("evals_output_dir") or config.getini("evals_output_dir") or "outputs"
-    return config.invocation_params.dir / chosen
-
-
 def refuse_file_as_run(config: pytest.Config) -> None:
     """Stop a session whose `--evals-resume` took the eval file behind it for the run to continue.
 

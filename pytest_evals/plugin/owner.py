@@ -22,6 +22,7 @@ from . import tracebacks
 from .clean_records import CleanRecords
 from .last_failed import LastFailed
 from .outcomes import HookRaisedError
+from .output_folders import OutputFolders
 from .owned_run import OwnedRun
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class EvalOwner:
         servers: those of managed endpoints, while they run.
         terminal: prints what the user sees besides pytest's own output.
         session_id: which session it is, in the metadata of its runs.
+        outputs: where runs are kept.
         last_failed: the runs that `--lf` continues.
         can_replay: whether rollouts that are done already can be reported instead of being run.
     """
@@ -53,6 +55,7 @@ class EvalOwner:
         config.add_cleanup(watch_keys(self.hide_variables))
         self.servers: list[ManagedServer] = []
         self.last_failed = LastFailed(config)
+        self.outputs = OutputFolders(config)
         self.session_id = uuid4().hex[:8]
 
     def clean(self, text: str) -> str:
@@ -170,6 +173,7 @@ class EvalOwner:
         self.servers.clear()
         for run in self.owned:
             run.close()
+        self.outputs.remove_temporary()
 
     def raised(self, hook: str, error: Exception) -> str:
         """Return the text of an error that somebody's hook raised."""

@@ -14,7 +14,6 @@ from ..store.rows import RESULTS_FILE
 from ..store.run_folder import RunFolder, folder_name
 from ..store.stored_rows import Wanted, take_over
 from ..visible import clipped
-from . import options
 from .outcomes import relative
 
 if TYPE_CHECKING:
@@ -76,6 +75,10 @@ class Resumer:
     def _choose(self, run: OwnedRun) -> None:
         named = self._named(run) or self._owner.last_failed.folder_of(run)
         if named is None and run.spec.resume is not True:
+            return
+        if not run.spec.save_results:
+            if named is not None:
+                raise ResumeError(run, "a run cannot be continued whose results are not saved")
             return
         if not self._owner.can_replay:
             raise ResumeError(
@@ -154,7 +157,7 @@ class Resumer:
 
     def _candidates(self, run: OwnedRun) -> Iterator[Path]:
         """Yield the folders of runs of an eval, also where verifiers puts them."""
-        base = options.output_dir(self._owner.config) / "evals"
+        base = self._owner.outputs.base_of(run.spec) / "evals"
         model, env_id = run.facts.model, run.spec.env_id
         *owner, last = env_id.split("/")
         places = {

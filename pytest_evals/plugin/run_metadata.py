@@ -35,6 +35,7 @@ def metadata_of(run: OwnedRun, summary: EvalSummary, base_url: str) -> dict[str,
     return content | {
         "shuffle": order is not None,
         "shuffle_seed": order,
+        "state_columns": list(spec.state_columns),
         "fingerprint": run.facts.fingerprint(spec),
         "partial": run.is_partial,
         "session": run.session,

@@ -101,6 +101,7 @@ class Run(OwnedRun):
             pass_threshold=self.facts.pass_threshold,
             max_concurrent=self.spec.max_concurrent,
             rollout_seed=self.spec.rollout_seed,
+            state_columns=self.spec.state_columns,
         )
 
     def job(self, example: dict[str, Any], rollout: int, stored: str | None = None) -> RolloutJob:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from ..clients.factory import check_client_type
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
 from ..store.fingerprint import digests
+from ..store.rows import STANDARD_KEYS
 from . import options, starting, tracebacks
 from .capture import OutputCapture
 from .endpoints import SessionEndpoints
@@ -150,9 +151,21 @@ class EvalSession(EvalOwner):
         return [
             *(f"evals: ignored {phrase}" for phrase in self.reader.overridden),
             *(["evals: ignored --evals-set: a test function has its mark"] if unused else []),
+            *self._asked_workers(),
             *(f"evals: {text}" for run in self.runs for text in run.warnings),
             *self.environments.verifiers.notices,
         ]
+
+    def _asked_workers(self) -> list[str]:
+        """Say which `-n` the evals ask for: workers are started before their file is read."""
+        asked = [run.spec.num_workers for run in self.runs]
+        most = max((number for number in asked if isinstance(number, int)), default=1)
+        worker: Mapping[str, Any] = getattr(self.config, "workerinput", {})
+        given = worker.get("workercount", 0)
+        if most <= 1 or given == most:
+            return []
+        have = f"-n {given}" if given else "one process"
+        return [f"evals: num_workers asks for {most} workers: pytest -n {most} (this is {have})"]
 
     @property
     def max_concurrent(self) -> int:
@@ -182,6 +195,11 @@ class EvalSession(EvalOwner):
         environment = self.environments.of(spec, hook)
         examples = environment.get_eval_dataset(n=spec.num_examples, seed=spec.order)
         warnings = self.environments.check(spec, environment, examples)
+        warnings += [
+            f"state column {name!r}: every row has a key of that name, which stays as it is"
+            for name in spec.state_columns
+            if name in STANDARD_KEYS
+        ]
         run = Run(
             spec,
             endpoint,

@@ -25,6 +25,23 @@ def _table(text: str) -> dict[str, Any]:
     return table
 
 
+def _switch(text: str) -> bool:
+    """Return the boolean that `text` says."""
+    known = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+    if text.strip().lower() not in known:
+        raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")
+    return known[text.strip().lower()]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return what stands between the commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _number_or_auto(text: str) -> int | str:
+    return "auto" if text.strip() == "auto" else int(text)
+
+
 def _switch_or_path(text: str) -> bool | str:
     """Return the boolean that `text` says, or a path."""
     return {"true": True, "false": False}.get(text.strip().lower(), text)
@@ -85,7 +102,19 @@ SETTINGS = (
         is_path=True,
         alone=True,
     ),
-    Setting("output-dir", str, "DIR", "Where runs are kept: DIR/evals/... (default: outputs)"),
+    Setting(
+        "output-dir",
+        str,
+        "DIR",
+        "Where runs are kept: DIR/evals/... (default: outputs, of the environment's folder if it"
+        " has one)",
+        is_path=True,
+    ),
+    Setting(
+        "save-results", _switch, "true|false", "Keep the results; they are by default", alone=True
+    ),
+    Setting("state-columns", _names, "KEY,KEY", "Keys of the state that rows have as well"),
+    Setting("num-workers", _number_or_auto, "N", "Processes asked for; -n of xdist starts them"),
 )
 
 
@@ -186,6 +215,5 @@ def _settings(values: dict[Setting, Any], folder: Path, **more: Any) -> Settings
         if setting.is_path and isinstance(value, str) and value
         else value
         for setting, value in values.items()
-        if setting.key != "output_dir"
     }
     return Settings(**given, **more)

@@ -12,7 +12,6 @@ from ..endpoints.urls import PORT
 from ..engine.engine import Engine
 from ..errors import ModelError, SetupError
 from ..store.run_folder import RunFolder
-from . import options
 from .owned_run import OwnedRun
 from .resuming import ResumeError, Resumer
 from .runs import Run
@@ -104,7 +103,7 @@ def execute(session: EvalSession, started: Mapping[Run, Started], engine: Engine
 
 
 def _folder(owner: EvalOwner, run: OwnedRun) -> RunFolder:
-    base = options.output_dir(owner.config)
+    base = owner.outputs.writable_base_of(run.spec)
     try:
         return RunFolder.create(
             base, name=run.spec.name, model=run.facts.model, mask=owner.secrets.mask

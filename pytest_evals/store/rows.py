@@ -104,15 +104,18 @@ def encode_unstarted_head(example: Mapping[str, Any], *, rollout: int) -> str:
     return to_json(row)[:-1]
 
 
-def generated_line(head: str, state: State, kept: Row) -> str:
+def generated_line(
+    head: str, state: State, kept: Row, columns: Mapping[str, Any] | None = None
+) -> str:
     """Return the line of a rollout that is not scored yet.
 
     Args:
         head: from `encode_head`.
         state: the rollout.
         kept: what scoring needs of it that the head does not say.
+        columns: what else the row has, besides its standard keys.
     """
-    tail = {
+    tail: Row = {
         "reward": None,
         "correct": None,
         "error": None,
@@ -121,13 +124,26 @@ def generated_line(head: str, state: State, kept: Row) -> str:
         "state": "generated",
         UNSCORED: kept,
     }
+    tail |= columns or {}
     return _closed(head, tail)
 
 
-def scored_line(head: str, state: State, *, pass_threshold: float, kept: Row | None = None) -> str:
-    """Return the line of a scored rollout; it is correct from a reward of `pass_threshold` on.
+def scored_line(
+    head: str,
+    state: State,
+    *,
+    pass_threshold: float,
+    kept: Row | None = None,
+    columns: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the line of a scored rollout.
 
-    `kept` is as for `generated_line`, where the rollout may have to be scored again.
+    Args:
+        head: from `encode_head`.
+        state: the rollout.
+        pass_threshold: it is correct from this reward on.
+        kept: as for `generated_line`, where the rollout may have to be scored again.
+        columns: as for `generated_line`.
     """
     reward = state["reward"]
     metrics = state.get("metrics") or {}
@@ -144,6 +160,7 @@ def scored_line(head: str, state: State, *, pass_threshold: float, kept: Row | N
     if state.get("eval_tool_runs"):
         tail["tool_runs"] = state["eval_tool_runs"]
     tail |= {name: value for name, value in metrics.items() if name not in STANDARD_KEYS}
+    tail |= columns or {}
     if kept is not None:
         tail[UNSCORED] = kept
     return _closed(head, tail)
@@ -157,6 +174,7 @@ def failed_line(
     error: BaseException,
     refers_to: str | None = None,
     kept: Row | None = None,
+    columns: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the line of a rollout without a reward.
 
@@ -168,6 +186,7 @@ def failed_line(
         error: why; written with the chain of its causes.
         refers_to: the rollout that met the error first, when this one was not tried because of it.
         kept: as for `generated_line`, where the outcome is generated.
+        columns: as for `generated_line`.
     """
     described = _describe(error)
     if refers_to is not None:
@@ -184,6 +203,7 @@ def failed_line(
     }
     if state is not None and state.get("eval_tool_runs"):
         tail["tool_runs"] = state["eval_tool_runs"]
+    tail |= columns or {}
     if kept is not None:
         tail[UNSCORED] = kept
     return _closed(head, tail)

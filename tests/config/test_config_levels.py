@@ -32,6 +32,10 @@ VALUES: dict[str, tuple[Any, Any, str]] = {
     "num_examples": (1, 2, "num_examples"),
     "rollouts_per_example": (1, 2, "rollouts_per_example"),
     "resume": (True, "/run", "resume"),
+    "output_dir": ("/a", "/b", "output_dir"),
+    "save_results": (True, False, "save_results"),
+    "state_columns": (("a",), ("b",), "state_columns"),
+    "num_workers": (2, 3, "num_workers"),
 }
 
 

@@ -154,6 +154,7 @@ def _read_spec(values: dict[str, Any]) -> EvalSpec:
         values[name] = None if values[name] is None else Path(values[name])
     values["gates"] = parse_gates(values["gates"])
     values["markers"] = tuple(values["markers"])
+    values["state_columns"] = tuple(values["state_columns"])
     return EvalSpec(**values)
 
 
