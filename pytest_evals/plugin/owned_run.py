@@ -56,6 +56,7 @@ class OwnedRun:
         slow_calls: what of the environment blocked the event loop.
         failures: the assertions that failed, of an eval that is a test function.
         stored: what an earlier session left of the run, where it is continued.
+        began_whole: an earlier session began it with all of its rollouts.
         session: which session the run is of, the last one where it was continued.
         keys, is_grouped: the rollouts that were selected, and whether those of an example are
             scored together, where this process has no items and no environment to say so.
@@ -92,6 +93,7 @@ class OwnedRun:
         self.slow_calls = SlowCalls()
         self.failures = Failures()
         self.stored: StoredRows | None = None
+        self.began_whole = False
         self.keys: Collection[RolloutKey] = ()
         self.is_grouped = False
         self.session = ""

@@ -234,6 +234,7 @@ class Resumer:
                 raise ResumeError(run, text) from None
         try:
             self._wait_for_workers(run, path)
+            run.began_whole = not self._checked_metadata(run, path).get("partial")
             run.stored = take_over(path, self._wanted(run))
         except (OSError, ResumeError) as error:
             folder.close()

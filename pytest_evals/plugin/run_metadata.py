@@ -37,7 +37,7 @@ def metadata_of(run: OwnedRun, summary: EvalSummary, base_url: str) -> dict[str,
         "shuffle_seed": order,
         "state_columns": list(spec.state_columns),
         "fingerprint": run.facts.fingerprint(spec),
-        "partial": run.is_partial,
+        "partial": run.is_partial and not run.began_whole,
         "session": run.session,
         "writer": None if run.is_complete else this_process(),
     }

@@ -426,6 +426,9 @@ def test_a_selection_that_leaves_out_what_is_done(project: Project, server: Coun
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*NOT JUDGED*3 of 12 rollouts are neither done nor selected*"])
     assert len(project.rows(folder)) == 9
+    # It is a whole run, which still lacks something.
+    assert project.run("bench.toml", "--evals-resume").ret == 0
+    assert len(project.rows(folder)) == 12
 
 
 @pytest.mark.workers
