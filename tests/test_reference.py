@@ -78,7 +78,7 @@ def test_every_key_of_an_endpoint_has_a_row() -> None:
 
 def test_every_option_and_ini_key_has_a_row(declared: Declared) -> None:
     named = {*cells("Keys of evals", 1), *re.findall(r"`([^`]+)`", SECTIONS["Other options"])}
-    named |= {token.split()[0] for token in named}
+    named |= {re.split(r"[ \[]", token)[0] for token in named}
     told = {token for token in named if re.fullmatch(r"--evals(-[a-z-]+)?", token)}
     assert told == declared.options
     assert {token for token in named if re.fullmatch(r"evals_[a-z_]+", token)} == declared.ini

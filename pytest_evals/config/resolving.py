@@ -50,6 +50,10 @@ _COPIED = (
     "timeout",
     "max_retries",
     "independent_scoring",
+    "output_dir",
+    "save_results",
+    "num_workers",
+    "resume",
 )
 
 
@@ -167,6 +171,7 @@ def resolve(
         headers=headers,
         headers_from_state=from_state,
         max_concurrent=cap if cap > 0 else None,
+        state_columns=tuple(dict.fromkeys(values.get("state_columns", ()))),
         markers=tuple(dict.fromkeys(values.get("markers", ()))),
         gates=gates,
         lines=lines,

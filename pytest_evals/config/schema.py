@@ -22,6 +22,8 @@ from .values import (
     check_key_var,
     check_marker,
     check_name,
+    check_num_workers,
+    check_resume,
     check_sampling_args,
     check_text,
     check_url,
@@ -35,17 +37,10 @@ Problem: TypeAlias = tuple[KeyPath, str]
 # Keys of verifiers' eval files that this version does not read.
 NOT_YET_SUPPORTED = frozenset(
     {
-        "disable_env_server",
         "disable_tui",
         "harness",
         "hf_hub_dataset_name",
-        "num_workers",
-        "output_dir",
-        "resume",
-        "resume_path",
-        "save_results",
         "save_to_hf_hub",
-        "state_columns",
         "taskset",
         "verbose",
     }
@@ -55,8 +50,9 @@ EXCLUSIVE = (
     ("env_id", "id", "they are the same key"),
     ("sampling_args", "sampling", "they are the same key"),
     ("model", "endpoint_id", "the endpoint has a model of its own"),
+    ("resume", "resume_path", "they are the same key"),
 )
-ALIASES = {"id": "env_id", "args": "env_args", "sampling": "sampling_args"}
+ALIASES = {"id": "env_id", "args": "env_args", "sampling": "sampling_args", "resume_path": "resume"}
 
 Text = Annotated[str, AfterValidator(check_text)]
 Table = dict[str, Any]
@@ -106,6 +102,13 @@ class EvalTable(BaseModel):
     timeout: Annotated[FiniteFloat, Field(gt=0)] | None = None
     max_retries: Annotated[int, Field(ge=0, le=1000)] | None = None
     independent_scoring: bool | None = None
+    output_dir: Text | None = None
+    save_results: bool | None = None
+    state_columns: list[Text] | None = None
+    num_workers: Annotated[Any, AfterValidator(check_num_workers)] = None
+    disable_env_server: bool | None = None
+    resume: Annotated[Any, AfterValidator(check_resume)] = None
+    resume_path: Text | None = None
     markers: list[Annotated[str, AfterValidator(check_marker)]] | None = None
     gates: list[Annotated[Any, AfterValidator(check_gate)]] | None = None
 

@@ -32,6 +32,11 @@ class Settings:
         max_retries, independent_scoring: as in the file.
         num_examples: examples of each eval; 0 or less takes all.
         rollouts_per_example: attempts at each example, at least 1.
+        output_dir: the folder that holds `evals/`.
+        save_results: whether results are kept.
+        state_columns: keys of states that rows have as well.
+        num_workers: how many processes evals ask for.
+        resume: the folder of a run, True for the newest incomplete one, or False.
         max_concurrent: rollouts in flight in the whole session; 0 or less is unlimited.
         max_cost_usd, max_tokens_total, max_duration: the session's budget.
         gates: conditions added to those of every eval.
@@ -56,6 +61,11 @@ class Settings:
     header_from_state: tuple[str, ...] | None = None
     max_retries: int | None = None
     independent_scoring: bool | None = None
+    output_dir: str | None = None
+    save_results: bool | None = None
+    state_columns: tuple[str, ...] | None = None
+    num_workers: int | str | None = None
+    resume: bool | str | None = None
     max_concurrent: int | None = None
     max_cost_usd: float | None = None
     max_tokens_total: int | None = None

@@ -38,6 +38,11 @@ _KEYS = (
     "timeout",
     "max_retries",
     "independent_scoring",
+    "output_dir",
+    "save_results",
+    "state_columns",
+    "num_workers",
+    "resume",
     "markers",
 )
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
@@ -52,7 +57,7 @@ def eval_as_toml(spec: EvalSpec) -> list[str]:
     lines = [_line("[[eval]]", f"{spec.path.name}:{spec.line}")]
     for key in _KEYS:
         value = getattr(spec, key)
-        if value in (None, ()) or (value is False and key not in spec.origins):
+        if value in (None, ()) or (isinstance(value, bool) and key not in spec.origins):
             continue
         if isinstance(value, Mapping):
             for inner, each in value.items():

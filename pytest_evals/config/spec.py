@@ -45,6 +45,12 @@ class EvalSpec:
             an example are refused.
         headers_from_state: of each request, by name the key of the rollout's state that is its
             value; over the one that every request has.
+        output_dir: the folder that holds `evals/`; None for the default one.
+        save_results: whether its results are kept.
+        state_columns: keys of the rollouts' states that rows have as well.
+        num_workers: how many processes it asks for; "auto" or None for as many as it gets.
+        resume: the folder of the run to continue; True for the newest run of the eval that is
+            incomplete, if there is one; False or None for a new run.
         markers: pytest marks of its items.
         gates: in order, the default one last.
         path, line: where the block stands; line is counted from 1.
@@ -83,6 +89,11 @@ class EvalSpec:
     max_retries: int | None = None
     independent_scoring: bool = False
     headers_from_state: Mapping[str, str] = field(default_factory=dict)
+    output_dir: str | None = None
+    save_results: bool = True
+    state_columns: tuple[str, ...] = ()
+    num_workers: int | str | None = None
+    resume: bool | str | None = None
     markers: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)

@@ -182,3 +182,26 @@ def _check_header(name: str, value: str) -> None:
         raise ValueError(f"{shown(name)} is not the name of an HTTP header")
     if not (value.isascii() and value.isprintable()):
         raise ValueError(f"the value of {name!r} must be a line of ASCII text")
+
+
+def check_resume(value: Any) -> bool | str:
+    """Return which run to continue.
+
+    Raises:
+        ValueError: it is neither a boolean nor the path of a folder.
+    """
+    if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
+        return value
+    raise ValueError(f"must be true, false or the path of a run's folder, not {shown(value)}")
+
+
+def check_num_workers(value: Any) -> int | str:
+    """Return how many processes an eval asks for.
+
+    Raises:
+        ValueError: it is neither `"auto"` nor a positive number.
+    """
+    if value == "auto" or (type(value) is int and value >= 1):
+        result: int | str = value
+        return result
+    raise ValueError(f'must be "auto" or at least 1, not {shown(value)}')

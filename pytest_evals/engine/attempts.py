@@ -15,6 +15,7 @@ from ..endpoints.prices import Cost
 from ..errors import InfraError, causes_of, outcome_of
 from ..state import State
 from ..store import rows
+from ..store.state_columns import state_columns
 from ..store.unscored import NotStoredError, kept_of, state_of, stored_head
 from .output import RolloutOutput
 from .paid import cost_of, known_usage, paid_columns
@@ -41,10 +42,12 @@ class Attempt:
     Attributes:
         state: what the environment made of it; None while or when there is none.
         head: its encoded row without the score, once it is on disk.
+        kept: what that row keeps for scoring, as it was before any.
         error: what went wrong with it.
         cause: the rollout whose failure explains this one's.
         stays_generated: it was not scored, and has only to be scored: so its row says.
         start, stop: epoch seconds of generating and scoring it.
+        is_of_part: it was scored with a part of its group, and once that is whole again with all.
         could_not_be_scored: what scores it failed, through no fault of its own.
         warnings: what the user should know of it, besides what its state says.
         ends_endpoint: its failure is why the endpoint was given up.
@@ -64,10 +67,12 @@ class Attempt:
     stop: float = 0.0
     state: State | None = None
     head: str | None = None
+    kept: rows.Row | None = None
     error: BaseException | None = None
     cause: str | None = None
     stays_generated: bool = False
     could_not_be_scored: bool = False
+    is_of_part: bool = False
     warnings: Sequence[str] = ()
     is_stored: bool = False
     has_begun: bool = False
@@ -166,6 +171,7 @@ def _take_stored(attempt: Attempt, line: str, client: Client) -> bool:
     if head is None or state is None:
         return False
     attempt.head, attempt.state, attempt.is_stored = head, state, True
+    attempt.kept = kept_of(state)
     attempt.start, attempt.stop = state.timing.generation.start, time.time()
     return True
 
@@ -221,7 +227,9 @@ def _save_generated(attempt: Attempt) -> None:
         paid=paid_columns(attempt.cost, attempt.cached),
     )
     if attempt.error is None:
-        job.run.folder.append(rows.generated_line(attempt.head, state, kept_of(state)))
+        attempt.kept = kept_of(state)
+        columns = _columns(attempt)
+        job.run.folder.append(rows.generated_line(attempt.head, state, attempt.kept, columns))
 
 
 def _prediction(attempt: Attempt) -> Any:
@@ -300,11 +308,18 @@ def _last_line(attempt: Attempt) -> str | None:
     job, state = attempt.job, attempt.state
     if job.stored is not None and not attempt.has_begun:
         return None  # what is on disk says more: it has only to be scored
+    if attempt.error is None and attempt.stays_generated:
+        return None
+    columns = _columns(attempt)
     if attempt.error is None:
-        if attempt.stays_generated:
-            return None
         assert attempt.head is not None and state is not None
-        return rows.scored_line(attempt.head, state, pass_threshold=job.run.pass_threshold)
+        return rows.scored_line(
+            attempt.head,
+            state,
+            pass_threshold=job.run.pass_threshold,
+            kept=attempt.kept if attempt.is_of_part else None,
+            columns=columns,
+        )
     head = attempt.head or rows.encode_unstarted_head(
         job.example, rollout=job.rollout, retries=attempt.retries
     )
@@ -314,5 +329,16 @@ def _last_line(attempt: Attempt) -> str | None:
         outcome="generated" if attempt.stays_generated else outcome_of(attempt.error),
         error=attempt.error,
         refers_to=attempt.cause,
-        kept=kept_of(state) if attempt.stays_generated and state is not None else None,
+        kept=attempt.kept if attempt.stays_generated and state is not None else None,
+        columns=columns,
     )
+
+
+def _columns(attempt: Attempt) -> rows.Row | None:
+    """Return the state columns of the attempt's row, noting what becomes of their values."""
+    names = attempt.job.run.state_columns
+    if not names:
+        return None
+    columns, problems = state_columns(attempt.state, names)
+    attempt.warnings = (*attempt.warnings, *problems)
+    return columns

@@ -68,6 +68,7 @@ class RolloutResult:
         warnings: what the user should know that changes no result, a line each.
         prompt, completion: what was said; None when it never began.
         output: what its code printed and logged; None where it did not run here.
+        is_earlier: an earlier session rolled it out; this one reports it again.
     """
 
     run: EvalRun
@@ -89,6 +90,7 @@ class RolloutResult:
     prompt: Messages | None = None
     completion: Messages | None = None
     output: RolloutOutput | None = None
+    is_earlier: bool = False
 
 
 def rollout_name(example_id: int, rollout: int) -> str:

@@ -35,6 +35,7 @@ class EvalRun:
         count: told of the tokens of every answer; None where nobody counts.
         cache: where answers are looked up before the model is asked; None where it is off.
         max_retries: how often a rollout is tried again whose infrastructure failed.
+        state_columns: keys of the states that rows have as well.
     """
 
     name: str
@@ -51,6 +52,7 @@ class EvalRun:
     count: Count | None = None
     cache: ResponseCache | None = None
     max_retries: int = 0
+    state_columns: tuple[str, ...] = ()
 
     def sampling_args_of(self, example_id: int, rollout: int) -> dict[str, Any]:
         """Return the sampling arguments of one rollout, its seed included."""

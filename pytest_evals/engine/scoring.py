@@ -38,6 +38,10 @@ async def score(attempts: list[Attempt], *, as_group: bool, spent: str | None = 
                 await retrying.wait(retry)
                 _forget_failures(attempts)
                 await _score_in_time(attempts, as_group)
+            if as_group:
+                scored = sum(attempt.error is None for attempt in attempts)
+                for attempt in attempts:
+                    attempt.is_of_part = scored < run.rollouts_per_example
         else:
             for attempt in attempts:
                 attempt.stays_generated = True

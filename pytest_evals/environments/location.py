@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.machinery
+import importlib.metadata
 import keyword
 import re
 import sys
@@ -154,14 +155,7 @@ def environment_defaults(location: EnvironmentLocation) -> dict[str, Any]:
     Raises:
         SetupError: the file is not TOML, or the table is something else; names the file.
     """
-    if location.path is None:
-        return {}
-    folders = [location.path.parent]
-    if location.path.is_dir():
-        folders.insert(0, location.path)
-        if location.path.parent.name == "src":
-            folders.append(location.path.parent.parent)
-    for folder in folders:
+    for folder in _project_folders(location):
         table = _pyproject(folder / "pyproject.toml")
         for key in ("tool", "verifiers", "eval"):
             table = table.get(key, {})
@@ -172,6 +166,40 @@ def environment_defaults(location: EnvironmentLocation) -> dict[str, Any]:
         if table:
             return table
     return {}
+
+
+def environment_version(location: EnvironmentLocation) -> str | None:
+    """Return the version of what an environment is distributed as; None where nothing says one.
+
+    That is `[project] version` of the pyproject.toml that `environment_defaults` reads, or else
+    the version of the installed distribution of the module's name.
+    """
+    for folder in _project_folders(location):
+        try:
+            project = _pyproject(folder / "pyproject.toml").get("project")
+        except SetupError:
+            continue
+        if isinstance(project, dict) and isinstance(project.get("version"), str):
+            version: str = project["version"]
+            return version
+    if location.search_path is not None:
+        return None  # a file of the project, whatever else is installed under its name
+    try:
+        return importlib.metadata.version(location.module)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return None
+
+
+def _project_folders(location: EnvironmentLocation) -> list[Path]:
+    """Return where an environment's pyproject.toml may be, the nearest first."""
+    if location.path is None:
+        return []
+    folders = [location.path.parent]
+    if location.path.is_dir():
+        folders.insert(0, location.path)
+        if location.path.parent.name == "src":
+            folders.append(location.path.parent.parent)
+    return folders
 
 
 def _forms(root: Path, module: str) -> Iterator[tuple[Path, Path]]:

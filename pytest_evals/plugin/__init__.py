@@ -44,6 +44,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """
     options.refuse_unnamed_folder(session.config)
     options.check_ini(session.config)
+    options.refuse_file_as_run(session.config)
     options.collect_named_environments_alone(session.config)
     if session.config.pluginmanager.hasplugin("dsession"):
         # Before xdist's own sessionstart, which starts the workers.

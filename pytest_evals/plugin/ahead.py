@@ -47,13 +47,14 @@ class RolloutsAhead:
         self.engine: Engine | None = None
         self._inbox: queue.SimpleQueue[RolloutResult | None] = queue.SimpleQueue()
         self._awaited: dict[tuple[EvalRun, RolloutKey], RolloutItem] = {}
-        self._arrived: dict[RolloutItem, RolloutResult] = {}
+        # None for what an earlier session has done: it is read when it is its turn.
+        self._arrived: dict[RolloutItem, RolloutResult | None] = {}
         self._ready: deque[RolloutItem] = deque()
 
     def start(self, items: list[RolloutItem]) -> None:
         """Start the engine and the servers it needs, and the rollouts of `items`."""
         self.engine = self._make_engine()
-        runs = [run for run in self._session.runs if run.rollouts]
+        runs = [run for run in self._session.runs if self._session.begins(run)]
         asked = [threads_of(run, self._session) for run in runs]
         self.engine.use_threads(max([_THREADS, *asked]))
         self._session.start([run for run in runs if not run.begins_late], self.engine)
@@ -111,7 +112,7 @@ class RolloutsAhead:
                 item.run.forget_measurements()
                 self._ask_for(item)
             self._ready.append(self._receive())
-        result = self._arrived.pop(item)
+        result = self._arrived.pop(item) or self._session.stored_result(item)
         self._session.output.show(item, result)
         return result
 
@@ -123,7 +124,7 @@ class RolloutsAhead:
         """Wait no more for a rollout that another process runs; return its item."""
         return self._awaited.pop((job.run, job.key))
 
-    def arrived(self, item: RolloutItem, result: RolloutResult) -> None:
+    def arrived(self, item: RolloutItem, result: RolloutResult | None) -> None:
         """Take the rollout of an item that need not be run, as its result is known."""
         self._arrived[item] = result
         self._ready.append(item)
@@ -149,7 +150,20 @@ class RolloutsAhead:
         )
 
     def _begin(self, items: list[RolloutItem]) -> None:
-        self.submit(items)
+        self.submit(self._not_done(items))
+
+    def _not_done(self, items: list[RolloutItem]) -> list[RolloutItem]:
+        """Return the items whose rollouts are left to do, after taking those that are not."""
+        left = []
+        for item in items:
+            stored = item.run.stored
+            if stored is not None and stored.is_done(item.key):
+                self.arrived(item, None)
+                continue
+            if stored is not None:
+                item.stored = stored.generated(item.key)
+            left.append(item)
+        return left
 
     def _ask_for(self, item: RolloutItem) -> None:
         self.submit([item])

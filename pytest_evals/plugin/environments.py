@@ -14,7 +14,12 @@ from ..engine.parts import rubric_of
 from ..environments.checking import check_parameters, misspelt_settings, warnings_of
 from ..environments.environment import Environment
 from ..environments.loading import load_environment
-from ..environments.location import EnvironmentLocation, environment_defaults, find_environment
+from ..environments.location import (
+    EnvironmentLocation,
+    environment_defaults,
+    environment_version,
+    find_environment,
+)
 from ..errors import ConfigError, EnvironmentLoadError, SetupError, one_line
 from ..gates.metrics import nearest, read_metric
 from . import options
@@ -89,11 +94,22 @@ class SessionEnvironments:
         self._set_up(spec, environment)
         return environment
 
+    def version_of(self, spec: EvalSpec) -> str | None:
+        """Return the version of an eval's environment; None where nothing says one."""
+        try:
+            location = self._location_of(spec)
+        except EnvironmentLoadError:  # a hook made it
+            return None
+        return environment_version(location)
+
     def _load(self, spec: EvalSpec) -> Environment:
+        return load_environment(spec.env_id, self._location_of(spec), **spec.env_args)
+
+    def _location_of(self, spec: EvalSpec) -> EnvironmentLocation:
         location = self._named.get(spec.path)
-        if location is None:
-            location = self._find(spec.env_id, spec.path.parent, spec.env_dir_path)
-        return load_environment(spec.env_id, location, **spec.env_args)
+        if location is not None:
+            return location
+        return self._find(spec.env_id, spec.path.parent, spec.env_dir_path)
 
     def _find(
         self, env_id: str, config_dir: Path | None, env_dir: str | None

@@ -54,6 +54,8 @@ def pytest_evals_rollout_complete(
 ) -> None:
     """Look at a rollout that ended, just before its item reports it. Its row is on disk.
 
+    One that a session continues and an earlier one rolled out has `result.is_earlier`.
+
     Under xdist this is called where pytest was; there the result's `run` has no environment and
     its `error` no type of its own.
     """

@@ -20,6 +20,8 @@ def describe_rollout(item: RolloutItem, result: RolloutResult) -> None:
     """Set the properties of a rollout: state, reward, metrics, tokens, cost."""
     # Set, not added: an item that is run again has one set of figures.
     item.user_properties[:] = [("evals.state", result.outcome)]
+    if result.is_earlier:
+        item.user_properties.append(("evals.earlier", True))
     if result.reward is not None:
         item.user_properties.append(("evals.reward", result.reward))
     for name, value in result.metrics.items():

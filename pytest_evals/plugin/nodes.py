@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ..config.spec import EvalSpec
-from ..engine.rollouts import RolloutResult, rollout_name
+from ..engine.rollouts import RolloutKey, RolloutResult, rollout_name
 from ..environments.location import EnvironmentLocation, location_of_path
 from ..errors import ConfigError
 from ..gates.grammar import Gate, parse_gates
@@ -261,6 +261,11 @@ class RolloutItem(EvalItem):
         self.result: RolloutResult | None = None
         self.scored: RolloutResult | None = None
         self.is_repeat = False
+
+    @property
+    def key(self) -> RolloutKey:
+        """Which rollout of its eval it is."""
+        return self.example["example_id"], self.rollout
 
     @property
     def ihook(self) -> Any:

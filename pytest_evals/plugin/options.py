@@ -52,6 +52,19 @@ def add_options(parser: pytest.Parser) -> None:
         help="Let a selection (-k, node ids) leave gates unjudged without failing the run",
     )
     group.addoption(
+        "--evals-resume-anyway",
+        action="store_true",
+        dest="evals_resume_anyway",
+        help="Continue a run although the version of its environment has changed",
+    )
+    group.addoption(
+        "--evals-resume-legacy",
+        action="store_true",
+        dest="evals_resume_legacy",
+        help="Continue runs by the rule of verifiers: only env_id, model and numbers are compared,"
+        " and rollouts that ended in an error are done",
+    )
+    group.addoption(
         "--evals-sequential",
         action="store_true",
         dest="evals_sequential",
@@ -97,10 +110,18 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
-def output_dir(config: pytest.Config) -> Path:
-    """Return the folder that holds `evals/`, absolute."""
-    chosen = config.getoption("evals_output_dir") or config.getini("evals_output_dir") or "outputs"
-    return config.invocation_params.dir / chosen
+def refuse_file_as_run(config: pytest.Config) -> None:
+    """Stop a session whose `--evals-resume` took the eval file behind it for the run to continue.
+
+    Raises:
+        pytest.UsageError: it did.
+    """
+    path = config.getoption("evals_resume")
+    if isinstance(path, str) and ("::" in path or (config.invocation_params.dir / path).is_file()):
+        raise pytest.UsageError(
+            f"--evals-resume: {path} is not the folder of a run; write --evals-resume=FOLDER, or"
+            " put the option behind the files"
+        )
 
 
 def cache_mode(config: pytest.Config) -> str:

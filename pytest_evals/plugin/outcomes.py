@@ -208,8 +208,12 @@ def add_rollout(item: RolloutItem, report: pytest.TestReport) -> None:
     if result is None or not is_deciding(report):
         report.duration = 0.0  # waiting for the rollout is not the item's own time
         return
-    report.start, report.stop = result.start, result.stop
-    report.duration = max(0.0, result.stop - result.start)
+    if result.is_earlier:
+        report.duration = 0.0  # of this session
+        vars(report)["evals_earlier"] = True
+    else:
+        report.start, report.stop = result.start, result.stop
+        report.duration = max(0.0, result.stop - result.start)
     vars(report)["evals_reward"] = result.reward
     vars(report)["evals_state"] = result.outcome
     if result.completion and ((report.failed and not item.is_repeat) or shows_passed(item.config)):

@@ -4,55 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import logging
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..config.spec import EvalSpec
-from ..endpoints.endpoint import ServeCommand
+from ..engine.rollouts import RolloutKey
 from ..errors import one_line
 from ..gates.grammar import tolerates_errors
 from ..gates.verdicts import Verdict
-from ..reports.metadata import metadata
 from ..reports.slow_calls import SlowCalls
 from ..reports.summary import EvalSummary, summarise
 from ..reports.table import told_apart
 from ..stats.measurements import Measurements, Plan
 from ..store.reading import read_rows
 from ..store.run_folder import RunFolder
+from ..store.stored_rows import StoredRows
 from ..visible import visible
+from .facts import Facts
 from .functions.failures import Failures
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the owner of a run must know that only its environment and endpoint can say.
-
-    Attributes:
-        model: the model id to ask for.
-        base_url: where requests go, without what may be secret; of a managed endpoint it holds
-            `{port}` until the server runs.
-        label: how messages name the endpoint.
-        serve: the server to start; None when it runs already.
-        sampling_args: as sent, the environment's own included.
-        num_examples: examples really selected, never "all".
-        pass_threshold: a rollout is correct from this reward on.
-        is_scored: whether the environment scores rollouts at all.
-    """
-
-    model: str
-    base_url: str
-    label: str
-    serve: ServeCommand | None
-    sampling_args: Mapping[str, Any]
-    num_examples: int
-    pass_threshold: float
-    is_scored: bool
+from .run_metadata import metadata_of
 
 
 def set_headings(runs: Sequence[OwnedRun]) -> None:
@@ -83,6 +57,11 @@ class OwnedRun:
         failures: the assertions that failed, of an eval that is a test function.
         not_started: rollouts that were left out as the session's budget was spent.
         stopped_by: what of the budget was spent; known at the end.
+        stored: what an earlier session left of the run, where it is continued.
+        began_whole: an earlier session began it with all of its rollouts.
+        session: which session the run is of, the last one where it was continued.
+        keys, is_grouped: the rollouts that were selected, and whether those of an example are
+            scored together, where this process has no items and no environment to say so.
         warnings: what went wrong and changes no verdict, a line each.
         problem: why what is on disk is not all there was; None as a rule.
         is_complete: its metadata is final, and the hooks have been told.
@@ -117,6 +96,11 @@ class OwnedRun:
         self.is_complete = False
         self.slow_calls = SlowCalls()
         self.failures = Failures()
+        self.stored: StoredRows | None = None
+        self.began_whole = False
+        self.keys: Collection[RolloutKey] = ()
+        self.is_grouped = False
+        self.session = ""
         self.warnings: list[str] = []
         self.problem: str | None = None
         self.verdicts: dict[str, Verdict] = {}
@@ -134,8 +118,34 @@ class OwnedRun:
 
     @property
     def is_partial(self) -> bool:
-        """Whether a selection left out some of its rollouts."""
-        return self.selected < self.plan.rollouts
+        """Whether a selection left out some of its rollouts that are not done already."""
+        return self.selected < self.plan.rollouts and self.selected + self.kept < self.plan.rollouts
+
+    @property
+    def kept(self) -> int:
+        """How many of its rollouts are done already and were not selected."""
+        if self.stored is None:
+            return 0
+        return self.stored.num_done - self.replayed
+
+    @property
+    def replayed(self) -> int:
+        """How many of the selected rollouts are done already."""
+        stored = self.stored
+        return 0 if stored is None else sum(map(stored.is_done, self.selected_keys()))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any of the selected rollouts is left to do."""
+        return self.selected > self.replayed
+
+    def selected_keys(self) -> Collection[RolloutKey]:
+        """Return the rollouts that were selected."""
+        return self.keys
+
+    def scores_groups(self) -> bool:
+        """Whether rollouts of an example are scored together."""
+        return self.is_grouped
 
     @property
     def is_done(self) -> bool:
@@ -150,6 +160,9 @@ class OwnedRun:
         hint = "" if self.accepts_partial else " (--evals-partial accepts that)"
         if self.is_partial and not self.selected:  # --lf after a red gate: nothing to accept
             return f"no rollout was selected; run the whole eval: pytest {self._argument}"
+        if self.is_partial and self.stored is not None:
+            left = self.plan.rollouts - self.selected - self.kept
+            return f"{left} of {self.plan.rollouts} rollouts are neither done nor selected{hint}"
         if self.is_partial:
             return f"{self.selected} of {self.plan.rollouts} rollouts were selected{hint}"
         if not self.is_done:
@@ -307,22 +320,10 @@ class OwnedRun:
     def write_metadata(self) -> EvalSummary:
         """Write metadata.json as things stand and return the figures in it."""
         summary = self.summary()
-        order = self.spec.order
-        content = metadata(
-            summary=summary,
-            measurements=self.measurements(),
-            env_id=self.spec.env_id,
-            env_args=self.spec.env_args,
-            extra_env_kwargs=self.spec.extra_env_kwargs,
-            base_url=self._base_url,
-            sampling_args=self.facts.sampling_args,
-            version=importlib.metadata.version("pytest-rollouts"),
-        )
+        content = metadata_of(self, summary, self._base_url)
         with self.noting_problems():
             self.folder.write_metadata(
-                content
-                | {"shuffle": order is not None, "shuffle_seed": order}
-                | {"not_started": self.not_started, "stopped_by": self._stop_reason}
+                content | {"not_started": self.not_started, "stopped_by": self._stop_reason}
             )
         return summary
 
@@ -332,6 +333,8 @@ class OwnedRun:
 
     def close(self) -> None:
         """Close the folder and the log."""
+        if self.stored is not None:
+            self.stored.close()
         if self._handler is None:
             return
         self.folder.close()

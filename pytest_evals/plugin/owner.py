@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -19,7 +20,9 @@ from ..gates.verdicts import Verdict, judge
 from ..visible import visible
 from . import tracebacks
 from .clean_records import CleanRecords
+from .last_failed import LastFailed
 from .outcomes import HookRaisedError
+from .output_folders import OutputFolders
 from .owned_run import OwnedRun
 
 if TYPE_CHECKING:
@@ -37,10 +40,15 @@ class EvalOwner:
         servers: those of managed endpoints, while they run.
         terminal: prints what the user sees besides pytest's own output.
         budget: what the session may use; None while it begins, and where it is not limited.
+        session_id: which session it is, in the metadata of its runs.
+        outputs: where runs are kept.
+        last_failed: the runs that `--lf` continues.
+        can_replay: whether rollouts that are done already can be reported instead of being run.
     """
 
     terminal: EvalTerminal
     budget: SessionBudget | None = None
+    can_replay = True
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -49,6 +57,9 @@ class EvalOwner:
         config.pluginmanager.register(CleanRecords(config, self.clean))
         config.add_cleanup(watch_keys(self.hide_variables))
         self.servers: list[ManagedServer] = []
+        self.last_failed = LastFailed(config)
+        self.outputs = OutputFolders(config)
+        self.session_id = uuid4().hex[:8]
 
     def clean(self, text: str) -> str:
         """Return a text as it may be shown: masked, its control characters visible."""
@@ -92,6 +103,12 @@ class EvalOwner:
     def notices(self) -> list[str]:
         """What the user should know of how the evals were read, a line each."""
         return []
+
+    def begins(self, run: OwnedRun) -> bool:
+        """Whether a run has anything to do: rollouts, or gates of a run that goes on."""
+        return run.selected > 0 or (
+            run.selected_gates > 0 and self.last_failed.folder_of(run) is not None
+        )
 
     def show(self, run: OwnedRun, result: RolloutResult, hook: Any) -> None:
         """Let the hooks look at a rollout that ended.
@@ -174,6 +191,7 @@ class EvalOwner:
         self.servers.clear()
         for run in self.owned:
             run.close()
+        self.outputs.remove_temporary()
 
     def raised(self, hook: str, error: Exception) -> str:
         """Return the text of an error that somebody's hook raised."""

@@ -106,4 +106,5 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
     if reward is None:
         return None
     letter = "." if reward >= 1 else "o" if reward > 0 else "0"
-    return "passed", letter, f"SCORED {reward:.3g}"
+    earlier = " (earlier)" if vars(report).get("evals_earlier") else ""
+    return "passed", letter, f"SCORED {reward:.3g}{earlier}"

@@ -200,6 +200,7 @@ class RunLoop:
                 self._cancel()
                 for run in self._session.runs:
                     itemless.complete(self._session, run, session)
+                self._session.last_failed.note(self._session.runs)
                 self._tear_down()
             return (yield)
         finally:

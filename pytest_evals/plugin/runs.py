@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..clients.cache import ResponseCache
@@ -11,12 +11,14 @@ from ..config.spec import EvalSpec
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.prices import Price
 from ..endpoints.urls import public_url
-from ..engine.rollouts import RolloutJob
+from ..engine.parts import scores_groups
+from ..engine.rollouts import RolloutJob, RolloutKey
 from ..engine.run import EvalRun
 from ..environments.environment import Environment
 from ..environments.sampling import merge_sampling_args
 from ..store.run_folder import RunFolder
-from .owned_run import Facts, OwnedRun
+from .facts import Facts
+from .owned_run import OwnedRun
 
 if TYPE_CHECKING:
     from .nodes import EvalItem, GateItem, RolloutItem
@@ -46,8 +48,10 @@ class Run(OwnedRun):
         mask: Callable[[str], str],
         *,
         accepts_partial: bool,
+        env_version: str | None = None,
+        dataset: str = "",
     ) -> None:
-        facts = _facts(spec, endpoint, environment, len(examples))
+        facts = _facts(spec, endpoint, environment, len(examples), env_version, dataset)
         super().__init__(spec, facts, nodeid, mask, accepts_partial=accepts_partial)
         self.endpoint = endpoint
         self.environment = environment
@@ -60,6 +64,17 @@ class Run(OwnedRun):
         self._keywords: dict[str, Any] = {}
         self._place: tuple[str, int | None] | None = None
         self.rollout_hooks: Any = None
+
+    def selected_keys(self) -> Collection[RolloutKey]:
+        """Return the rollouts that were selected."""
+        return [item.key for item in self.rollouts]
+
+    def scores_groups(self) -> bool:
+        """Whether rollouts of any example are scored together."""
+        try:
+            return any(scores_groups(self.environment, example) for example in self.examples)
+        except Exception:  # of the environment: scoring meets it again, where it is reported
+            return False
 
     def select(self, item: RolloutItem | GateItem) -> None:
         """Note that an item of the run is to run."""
@@ -109,6 +124,7 @@ class Run(OwnedRun):
             price=price,
             count=count,
             max_retries=self.spec.max_retries or 0,
+            state_columns=self.spec.state_columns,
         )
 
     def job(self, example: dict[str, Any], rollout: int, stored: str | None = None) -> RolloutJob:
@@ -160,7 +176,12 @@ def _urls(endpoint: Endpoint) -> str:
 
 
 def _facts(
-    spec: EvalSpec, endpoint: Endpoint, environment: Environment, num_examples: int
+    spec: EvalSpec,
+    endpoint: Endpoint,
+    environment: Environment,
+    num_examples: int,
+    env_version: str | None,
+    dataset: str,
 ) -> Facts:
     threshold = spec.pass_threshold
     return Facts(
@@ -172,4 +193,7 @@ def _facts(
         num_examples=num_examples,
         pass_threshold=environment.pass_threshold if threshold is None else threshold,
         is_scored=bool(getattr(environment, "score_rollouts", True)),
+        client_type=endpoint.client_type,
+        env_version=env_version,
+        dataset=dataset,
     )

@@ -68,6 +68,7 @@ class RolloutsInTurn(RolloutsAhead):
         self.wake()
 
     def _begin(self, items: list[RolloutItem]) -> None:
+        self._not_done(items)
         self._turns.extend(items)
 
     def _ask_for(self, item: RolloutItem) -> None:
@@ -77,7 +78,9 @@ class RolloutsInTurn(RolloutsAhead):
             members += [
                 other
                 for other in item.run.rollouts
-                if other.example is item.example and not {item, other} & self._asked
+                if other.example is item.example
+                and not {item, other} & self._asked
+                and other not in self._arrived
             ]
         self._asked.update(members)
         if self._session.config.getoption("trace"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from ..clients.request_limits import RequestLimits
 from ..clients.request_slots import Fixed, RequestSlots
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
+from ..store.fingerprint import digests
+from ..store.rows import STANDARD_KEYS
 from . import options, starting, tracebacks
 from .budget import SessionBudget, amounts
 from .capture import OutputCapture
@@ -26,6 +28,7 @@ from .reading import EvalReader
 from .response_cache import SessionCache
 from .runs import Run
 from .sections import Sections
+from .stored_results import result_of_row
 
 if TYPE_CHECKING:
     from ..endpoints.endpoint import Endpoint
@@ -191,9 +194,21 @@ class EvalSession(EvalOwner):
             *(["evals: ignored --evals-set: a test function has its mark"] if unused else []),
             *self.cache.notices,
             *self._budget_notices,
+            *self._asked_workers(),
             *(f"evals: {text}" for run in self.runs for text in run.warnings),
             *self.environments.verifiers.notices,
         ]
+
+    def _asked_workers(self) -> list[str]:
+        """Say which `-n` the evals ask for: workers are started before their file is read."""
+        asked = [run.spec.num_workers for run in self.runs]
+        most = max((number for number in asked if isinstance(number, int)), default=1)
+        worker: Mapping[str, Any] = getattr(self.config, "workerinput", {})
+        given = worker.get("workercount", 0)
+        if most <= 1 or given == most:
+            return []
+        have = f"-n {given}" if given else "one process"
+        return [f"evals: num_workers asks for {most} workers: pytest -n {most} (this is {have})"]
 
     @property
     def _budget_notices(self) -> list[str]:
@@ -247,6 +262,11 @@ class EvalSession(EvalOwner):
         environment = self.environments.of(spec, hook)
         examples = environment.get_eval_dataset(n=spec.num_examples, seed=spec.order)
         warnings = self.environments.check(spec, environment, examples)
+        warnings += [
+            f"state column {name!r}: every row has a key of that name, which stays as it is"
+            for name in spec.state_columns
+            if name in STANDARD_KEYS
+        ]
         run = Run(
             spec,
             endpoint,
@@ -255,6 +275,8 @@ class EvalSession(EvalOwner):
             nodeid,
             self.secrets.mask,
             accepts_partial=bool(self.config.getoption("evals_partial")),
+            env_version=self.environments.version_of(spec),
+            dataset=digests(examples),
         )
         for text in warnings:
             run.warn(f"{spec.name}: {text}")
@@ -273,6 +295,13 @@ class EvalSession(EvalOwner):
         result = self.loop.obtain(item)
         self.show(item.run, result, item.ihook)
         return result
+
+    def stored_result(self, item: RolloutItem) -> RolloutResult:
+        """Return what an earlier session left of the rollout of an item, which is done."""
+        run = item.run
+        line = None if run.stored is None else run.stored.done(item.key)
+        assert line is not None
+        return result_of_row(run.engine_run, line, is_earlier=True)
 
     def start(self, runs: Sequence[Run], engine: Engine) -> None:
         """Begin the runs whose rollouts are to start now.

@@ -45,6 +45,28 @@ def _count(text: str) -> int:
     raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
 
 
+def _switch(text: str) -> bool:
+    """Return the boolean that `text` says."""
+    known = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+    if text.strip().lower() not in known:
+        raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")
+    return known[text.strip().lower()]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return what stands between the commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _number_or_auto(text: str) -> int | str:
+    return "auto" if text.strip() == "auto" else int(text)
+
+
+def _switch_or_path(text: str) -> bool | str:
+    """Return the boolean that `text` says, or a path."""
+    return {"true": True, "false": False}.get(text.strip().lower(), text)
+
+
 class Setting(NamedTuple):
     """An option and its ini key.
 
@@ -53,6 +75,7 @@ class Setting(NamedTuple):
         read: makes its value of text.
         metavar, help: as for argparse.
         is_path: relative to the current folder; in an ini file, to the folder of that file.
+        alone: its value where the option stands without one; None where it needs one.
     """
 
     name: str
@@ -60,6 +83,7 @@ class Setting(NamedTuple):
     metavar: str
     help: str
     is_path: bool = False
+    alone: Any = None
 
     @property
     def key(self) -> str:
@@ -94,7 +118,27 @@ SETTINGS = (
     Setting("max-cost-usd", _amount, "USD", "Start nothing more once answers cost this much"),
     Setting("max-tokens-total", _count, "N", "Start nothing more once this many tokens are used"),
     Setting("max-duration", _amount, "SECONDS", "Start nothing more after this time"),
-    Setting("output-dir", str, "DIR", "Where runs are kept: DIR/evals/... (default: outputs)"),
+    Setting(
+        "resume",
+        _switch_or_path,
+        "PATH",
+        "Continue the run in a folder; without =PATH the newest incomplete one of each eval",
+        is_path=True,
+        alone=True,
+    ),
+    Setting(
+        "output-dir",
+        str,
+        "DIR",
+        "Where runs are kept: DIR/evals/... (default: outputs, of the environment's folder if it"
+        " has one)",
+        is_path=True,
+    ),
+    Setting(
+        "save-results", _switch, "true|false", "Keep the results; they are by default", alone=True
+    ),
+    Setting("state-columns", _names, "KEY,KEY", "Keys of the state that rows have as well"),
+    Setting("num-workers", _number_or_auto, "N", "Processes asked for; -n of xdist starts them"),
 )
 
 
@@ -118,6 +162,7 @@ def add_settings(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
             metavar=setting.metavar,
             dest=setting.dest,
             help=setting.help,
+            **({} if setting.alone is None else {"nargs": "?", "const": setting.alone}),
         )
         parser.addini(setting.dest, f"{setting.help}; --evals-{setting.name} beats it")
     group.addoption(
@@ -241,8 +286,9 @@ def _settings(values: dict[Setting, Any], folder: Path, **more: Any) -> Settings
     from ..config.settings import Settings
 
     given: dict[str, Any] = {
-        setting.key: str(folder / value) if setting.is_path and value else value
+        setting.key: str(folder / value)
+        if setting.is_path and isinstance(value, str) and value
+        else value
         for setting, value in values.items()
-        if setting.key != "output_dir"
     }
     return Settings(**given, **more)

@@ -14,6 +14,7 @@ from ..errors import ModelError, SetupError
 from ..store.run_folder import RunFolder
 from . import options
 from .owned_run import OwnedRun
+from .resuming import ResumeError, Resumer
 from .runs import Run
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ResultsError(Exception):
-    """A run's folder cannot be made."""
+    """A run's folder cannot be made, or not be written into."""
 
     def __init__(self, run: OwnedRun, message: str) -> None:
         super().__init__(message)
@@ -51,13 +52,20 @@ def provide(owner: EvalOwner, runs: Iterable[OwnedRun]) -> dict[OwnedRun, Starte
     several runs share goes to the log of the first.
 
     Raises:
-        ResultsError: a folder cannot be made.
+        ResultsError: a folder cannot be made, or a run not be continued.
     """
-    folders = {run: _folder(owner, run) for run in runs}
+    runs = list(runs)
+    try:
+        folders = Resumer(owner, runs).folders()
+    except ResumeError as error:
+        raise ResultsError(error.run, str(error)) from None
+    folders |= {run: _folder(owner, run) for run in runs if run not in folders}
+    for run in runs:
+        run.session = owner.session_id
     servers: dict[ServeCommand, ManagedServer | str] = {}
     for run, folder in folders.items():
         serve = _served(owner, run)
-        if serve is not None and serve not in servers:
+        if serve is not None and serve not in servers and run.has_work:
             servers[serve] = _started(owner, run, serve, folder)
     for serve, server in servers.items():
         if isinstance(server, ManagedServer):
@@ -65,7 +73,7 @@ def provide(owner: EvalOwner, runs: Iterable[OwnedRun]) -> dict[OwnedRun, Starte
     started = {}
     for run, folder in folders.items():
         serve = _served(owner, run)
-        reached = None if serve is None else servers[serve]
+        reached = None if serve is None else servers.get(serve, "nothing is to be asked of it")
         if isinstance(reached, str):
             started[run] = Started(folder, failure=reached)
         else:
@@ -103,7 +111,7 @@ def _served(owner: EvalOwner, run: OwnedRun) -> ServeCommand | None:
 
 
 def _folder(owner: EvalOwner, run: OwnedRun) -> RunFolder:
-    base = options.output_dir(owner.config)
+    base = owner.outputs.writable_base_of(run.spec)
     try:
         return RunFolder.create(
             base, name=run.spec.name, model=run.facts.model, mask=owner.secrets.mask

@@ -9,7 +9,6 @@ import pytest
 
 from ..reports.table import render
 from ..visible import visible
-from . import options
 from .nodes import EvalItem
 from .outcomes import is_deciding, relative
 from .progress import Progress
@@ -69,10 +68,17 @@ class EvalTerminal:
             return self._owner.notices
         rollouts = sum(run.selected for run in runs)
         models = ", ".join(dict.fromkeys(run.facts.model for run in runs))
-        folder = relative(options.output_dir(config) / "evals", config)
+        folders = ", ".join(
+            dict.fromkeys(
+                relative(self._owner.outputs.base_of(run.spec) / "evals", config)
+                if run.spec.save_results
+                else "no folder that stays (save_results is false)"
+                for run in runs
+            )
+        )
         return [
             f"evals: {_counted(len(runs), 'eval')}, {_counted(rollouts, 'rollout')} of {models},"
-            f" {self._owner.flight}; results in {folder}",
+            f" {self._owner.flight}; results in {folders}",
             *self._short_datasets(runs),
             *(
                 f"evals: {run.spec.name}: score_rollouts is False: rollouts are kept, none is"
@@ -197,7 +203,8 @@ class EvalTerminal:
 
     def _tell_results(self, reporter: pytest.TerminalReporter, run: OwnedRun) -> None:
         folder = relative(run.folder.path, reporter.config)
-        reporter.write_line(f"results of {run.nodeid}: {folder}")
+        kept = folder if run.spec.save_results else "not kept, save_results is false"
+        reporter.write_line(f"results of {run.nodeid}: {kept}")
         if run.first_unmeasured is not None and run.tolerates_errors:
             # Its item was only skipped: without this line, nothing would say why.
             first = run.first_unmeasured.partition("\n")[0]

@@ -57,7 +57,8 @@ STANDARD_KEYS: Final = frozenset(
     }
 )
 
-# What a row keeps that has only to be scored (`unscored.py`); it goes when the row is scored.
+# What a row keeps that has only to be scored (`unscored.py`). It goes when the row is scored,
+# unless that was with a part of its group: then it may have to be scored again.
 UNSCORED: Final = "unscored"
 
 
@@ -123,15 +124,18 @@ def encode_unstarted_head(
     return to_json(row)[:-1]
 
 
-def generated_line(head: str, state: State, kept: Row) -> str:
+def generated_line(
+    head: str, state: State, kept: Row, columns: Mapping[str, Any] | None = None
+) -> str:
     """Return the line of a rollout that is not scored yet.
 
     Args:
         head: from `encode_head`.
         state: the rollout.
         kept: what scoring needs of it that the head does not say.
+        columns: what else the row has, besides its standard keys.
     """
-    tail = {
+    tail: Row = {
         "reward": None,
         "correct": None,
         "error": None,
@@ -140,11 +144,27 @@ def generated_line(head: str, state: State, kept: Row) -> str:
         "state": "generated",
         UNSCORED: kept,
     }
+    tail |= columns or {}
     return _closed(head, tail)
 
 
-def scored_line(head: str, state: State, *, pass_threshold: float) -> str:
-    """Return the line of a scored rollout; it is correct from a reward of `pass_threshold` on."""
+def scored_line(
+    head: str,
+    state: State,
+    *,
+    pass_threshold: float,
+    kept: Row | None = None,
+    columns: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the line of a scored rollout.
+
+    Args:
+        head: from `encode_head`.
+        state: the rollout.
+        pass_threshold: it is correct from this reward on.
+        kept: as for `generated_line`, where the rollout may have to be scored again.
+        columns: as for `generated_line`.
+    """
     reward = state["reward"]
     metrics = state.get("metrics") or {}
     tail = {
@@ -160,6 +180,9 @@ def scored_line(head: str, state: State, *, pass_threshold: float) -> str:
     if state.get("eval_tool_runs"):
         tail["tool_runs"] = state["eval_tool_runs"]
     tail |= {name: value for name, value in metrics.items() if name not in STANDARD_KEYS}
+    tail |= columns or {}
+    if kept is not None:
+        tail[UNSCORED] = kept
     return _closed(head, tail)
 
 
@@ -171,6 +194,7 @@ def failed_line(
     error: BaseException,
     refers_to: str | None = None,
     kept: Row | None = None,
+    columns: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the line of a rollout without a reward.
 
@@ -182,6 +206,7 @@ def failed_line(
         error: why; written with the chain of its causes.
         refers_to: the rollout that met the error first, when this one was not tried because of it.
         kept: as for `generated_line`, where the outcome is generated.
+        columns: as for `generated_line`.
     """
     described = _describe(error)
     if refers_to is not None:
@@ -198,6 +223,7 @@ def failed_line(
     }
     if state is not None and state.get("eval_tool_runs"):
         tail["tool_runs"] = state["eval_tool_runs"]
+    tail |= columns or {}
     if kept is not None:
         tail[UNSCORED] = kept
     return _closed(head, tail)

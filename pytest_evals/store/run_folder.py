@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from .compaction import compacted_rows
 from .encoding import mask_json, to_json
+from .lock import FolderLock, lock_file
 from .log import run_log_handler
 from .reading import METADATA_FILE, OnProblem
 from .replacing import replacing
@@ -50,6 +51,8 @@ class RunFolder:
         self._descriptor: int | None = None
         self._is_torn = False
         self._is_closed = False
+        self._is_worker = writer is not None
+        self._folder_lock: FolderLock | None = None
 
     @classmethod
     def create(cls, base: Path, *, name: str, model: str, mask: Callable[[str], str]) -> RunFolder:
@@ -72,7 +75,17 @@ class RunFolder:
                 path.mkdir()
             except FileExistsError:
                 continue
-            return cls(path, mask)
+            folder = cls(path, mask)
+            folder.lock()
+            return folder
+
+    def lock(self) -> None:
+        """Keep other processes from continuing the run, until `close` or the death of this one.
+
+        Raises:
+            LockedError: somebody else does.
+        """
+        self._folder_lock = FolderLock(self.path)
 
     @property
     def log_path(self) -> Path:
@@ -120,6 +133,8 @@ class RunFolder:
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._descriptor = os.open(self._results, flags, 0o666)
+            if self._is_worker:  # it may outlive the process that holds the folder
+                lock_file(self._descriptor)
         return self._descriptor
 
     def write_metadata(self, metadata: Mapping[str, Any]) -> None:
@@ -157,6 +172,9 @@ class RunFolder:
         with self._lock:
             self._is_closed = True
             self._release()
+            if self._folder_lock is not None:
+                self._folder_lock.release()
+                self._folder_lock = None
 
     def _release(self) -> None:
         if self._descriptor is not None:

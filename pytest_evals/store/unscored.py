@@ -47,9 +47,11 @@ def kept_of(state: State) -> Row:
     """
     own = [key for key in state if key not in _ELSEWHERE]
     kept: Row = {"steps": _steps(state)}
-    if own:
+    # What was lost before stays so, unless somebody has set it anew.
+    before = [key for key in getattr(state, "lost", ()) if key not in own]
+    if own or before:
         kept["state"] = {key: _kept(key, state[key]) for key in own if _can_keep(key, state[key])}
-        kept["lost"] = [key for key in own if key not in kept["state"]]
+        kept["lost"] = [*(key for key in own if key not in kept["state"]), *sorted(before)]
     return kept
 
 

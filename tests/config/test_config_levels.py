@@ -33,6 +33,11 @@ VALUES: dict[str, tuple[Any, Any, str]] = {
     "rollouts_per_example": (1, 2, "rollouts_per_example"),
     "header_from_state": (("X-A: a",), ("X-B: b",), "headers_from_state"),
     "max_retries": (1, 2, "max_retries"),
+    "resume": (True, "/run", "resume"),
+    "output_dir": ("/a", "/b", "output_dir"),
+    "save_results": (True, False, "save_results"),
+    "state_columns": (("a",), ("b",), "state_columns"),
+    "num_workers": (2, 3, "num_workers"),
 }
 # They are on or not said: there is no other value that could be weaker.
 SWITCHES = {"independent_scoring"}

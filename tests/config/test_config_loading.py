@@ -55,6 +55,11 @@ def test_every_key_reaches_the_spec(files: Files) -> None:
         reward_errors = "zero"
         rollout_seed = 7
         timeout = 30
+        output_dir = "kept"
+        save_results = false
+        state_columns = ["judge_response", "parsed"]
+        num_workers = "auto"
+        disable_env_server = true
         markers = ["smoke", "fast", "smoke"]
         gates = ["reward >= 0.8", "pass@4 >= 0.9", "error_rate <= 0.1"]
         """
@@ -68,6 +73,8 @@ def test_every_key_reaches_the_spec(files: Files) -> None:
     assert spec.sampling_args == {"max_tokens": 100, "temperature": 0, "top_p": 0.9}
     assert (spec.max_concurrent, spec.rollout_seed, spec.timeout) == (7, 7, 30.0)
     assert (spec.pass_threshold, spec.pass_reward) == (1.0, 0.5)
+    assert (spec.output_dir, spec.save_results, spec.num_workers) == ("kept", False, "auto")
+    assert spec.state_columns == ("judge_response", "parsed")
     assert spec.extra_env_kwargs == {"max_seq_len": 4096, "concurrency": 64}
     assert spec.reward_errors == "zero"
     assert spec.markers == ("smoke", "fast")
@@ -350,8 +357,8 @@ def test_bad_settings(files: Files, levels: dict[str, Any], message: str) -> Non
         ),
         (one("verbose = true"), ":3: key 'verbose' is not supported yet"),
         (
-            'resume = true\n[[eval]]\nenv_id = "a"',
-            ":1: key 'resume' is not supported yet",
+            'taskset = true\n[[eval]]\nenv_id = "a"',
+            ":1: key 'taskset' is not supported yet",
         ),
         (one("num_example = 3"), ":3: unknown key 'num_example'; did you mean 'num_examples'?"),
         (
@@ -403,6 +410,16 @@ def test_mistakes_of_a_file(files: Files, text: str, message: str) -> None:
             'extra_env_kwargs: "max-turns" cannot be an attribute of an environment',
         ),
         ("timeout = 0", "timeout must be greater than 0, not 0"),
+        ("num_workers = 0", 'num_workers: must be "auto" or at least 1, not 0'),
+        ("num_workers = true", 'num_workers: must be "auto" or at least 1, not true'),
+        ("save_results = 1", "save_results must be true or false, not 1"),
+        ("state_columns = 'a'", 'state_columns must be a list, not "a"'),
+        ("state_columns = ['']", "state_columns[0]: must be printable text"),
+        ("output_dir = ' '", "output_dir: must be printable text"),
+        ("disable_env_server = 0", "disable_env_server must be true or false, not 0"),
+        ("resume = 3", "resume: must be true, false or the path of a run's folder, not 3"),
+        ('resume = " "', 'resume: must be true, false or the path of a run\'s folder, not " "'),
+        ("resume_path = 'x'\nresume = true", "'resume' and 'resume_path' are both set"),
         ("rollout_seed = 1.5", "rollout_seed must be an integer, not 1.5"),
         ("model = 3", "model must be a string, not 3"),
         ("model = ' '", 'model: must be printable text that is not empty, not " "'),
@@ -557,3 +574,19 @@ def test_what_an_idle_session_needs_of_this_room_is_light(module: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == ""
+
+
+def test_a_block_can_cancel_the_resume_of_the_whole_file(files: Files) -> None:
+    text = """
+        resume = true
+        [[eval]]
+        env_id = "a"
+        [[eval]]
+        env_id = "b"
+        resume = false
+        [[eval]]
+        env_id = "c"
+        resume_path = "runs/c"
+    """
+    specs = files.read(text, command_line=Settings(resume="elsewhere")).evals
+    assert [spec.resume for spec in specs] == [True, False, "runs/c"]

@@ -142,21 +142,6 @@ def test_deselected_gates_are_not_judged(project: Project, url: str) -> None:
     result.stdout.fnmatch_lines(["*NOT JUDGED*not every gate was selected*"])
 
 
-@pytest.mark.workers
-def test_last_failed_does_not_turn_a_red_gate_green(project: Project, url: str) -> None:
-    project.evals('[[eval]]\nenv_id = "sums"\ngates = ["reward >= 1.5"]', url=url)
-    assert project.run("bench.toml").ret == 1
-    for accepted in ([], ["--evals-partial"]):  # there is nothing to accept: nothing was run
-        result = project.run("bench.toml", "--lf", *accepted)
-        assert result.ret == 1
-        result.stdout.fnmatch_lines(
-            [
-                "FAILED bench.toml::sums::gate-reward - NOT JUDGED: reward >= 1.5: no rollout was"
-                " selected; run the whole eval: pytest bench.toml::sums"
-            ]
-        )
-
-
 def test_exitfirst_starts_nothing_more(project: Project) -> None:
     with DemoServer(latency=0.05) as server:
         project.evals(

@@ -179,12 +179,16 @@ OPTIONS = {
     "sampling-args": ('{"top_p": 0.5}', "sampling_args", {"top_p": 0.5}),
     "num-examples": ("2", "num_examples", 2),
     "rollouts-per-example": ("2", "rollouts_per_example", 2),
+    "resume": ("true", "resume", True),
+    "output-dir": ("kept", "output_dir", None),
+    "save-results": ("false", "save_results", False),
+    "state-columns": ("a, b", "state_columns", ["a", "b"]),
+    "num-workers": ("3", "num_workers", 3),
 }
 
 
 def test_each_option_and_its_ini_key_reach_the_eval(project: Project) -> None:
-    budget = {key.replace("_", "-") for key in BUDGET_KEYS}
-    of_the_session = {"max-concurrent", "output-dir", *budget}
+    of_the_session = {"max-concurrent", *(key.replace("_", "-") for key in BUDGET_KEYS)}
     assert set(OPTIONS) == {setting.name for setting in SETTINGS} - of_the_session
     (project.path / "e.toml").write_text("")
     project.evals(ONE_EVAL)

@@ -206,3 +206,16 @@ def test_rows_that_hold_too_little(make_unscored: MakeState, change: dict[str, A
 def test_what_is_no_row(make_unscored: MakeState, line: str) -> None:
     assert restored(make_unscored(), line or "\n") is None
     assert stored_head(line) is None
+
+
+def test_what_was_lost_stays_lost(make_unscored: MakeState) -> None:
+    state = make_unscored()
+    state["sandbox"], state["turn"] = object(), 3
+    again = stored(state)
+    again["turn"] = 4
+    head = encode_head(state, rollout=0, prediction=None)
+    twice = restored(state, generated_line(head, again, kept_of(again)))
+    assert twice is not None
+    assert twice["turn"] == 4
+    with pytest.raises(NotStoredError, match="sandbox"):
+        twice["sandbox"]

@@ -103,6 +103,7 @@ class Controller:
                 self._mail.read()
                 for run in evals.owned:
                     itemless.complete(evals, run, session)
+                evals.last_failed.note(evals.owned)
             return (yield)
         finally:
             self._work.end_line()

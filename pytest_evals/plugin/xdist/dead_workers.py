@@ -9,8 +9,9 @@ from pathlib import Path
 from ...engine.culprit import read_current
 from ...engine.rollouts import RolloutKey
 from ..owned_run import OwnedRun
+from ..stored_results import is_generated, is_scored
 from .plan import EvalPlan
-from .replay import absorb, broken_line, is_generated, is_scored
+from .replay import absorb, broken_line
 
 
 class WorkerDiedError(Exception):
@@ -68,14 +69,12 @@ class DeadWorkers:
         return index
 
     def replays(self, indices: Sequence[int]) -> dict[int, str]:
-        """Return the rows of those rollouts that a dead worker had generated and not reported.
+        """Return the rows of rollouts that a dead worker or an earlier session had generated.
 
         They are scored, or have only to be scored. A group that is scored together is finished as
         a whole or not at all.
         """
-        if not self._finished and not self._unfinished:
-            return {}
-        known = {index: self._finished.get(self._places[index]) for index in indices}
+        known = {index: self._known(index) for index in indices}
         unfinished = {self._group(index) for index, line in known.items() if line is None}
         return {
             index: line
@@ -84,11 +83,23 @@ class DeadWorkers:
         }
 
     def _line(self, index: int, *, is_finished: bool) -> str | None:
-        place = self._places[index]
         if is_finished:
-            return self._finished.get(place)
-        line = self._unfinished.get(place)
+            return self._known(index)
+        run, key = self._places[index]
+        line = self._unfinished.get((run, key))
+        if line is None and run.stored is not None:
+            line = run.stored.generated(key)
         return line if line is not None and is_generated(line) else None
+
+    def _known(self, index: int) -> str | None:
+        run, key = self._places[index]
+        line = self._finished.get((run, key))
+        return run.stored.done(key) if line is None and run.stored is not None else line
+
+    def is_earlier(self, index: int) -> bool:
+        """Whether a rollout was done when the session began."""
+        run, key = self._places[index]
+        return run.stored is not None and run.stored.is_done(key)
 
     def _group(self, index: int) -> tuple[str, int | str, int]:
         run, (example_id, rollout) = self._places[index]

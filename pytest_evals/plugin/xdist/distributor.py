@@ -250,6 +250,7 @@ class Distributor:
         from .. import itemless
         from ..starting import ResultsError
 
+        evals.can_replay = self.runs_ahead
         try:
             evals.begin(len(self._present), self.scheduler.in_flight if self.scheduler else None)
         except ResultsError as error:
@@ -325,7 +326,9 @@ class Distributor:
         """Tell a worker what is known of rollouts that another one had finished."""
         rows = self.evals.dead_workers.replays(indices) if self.evals else {}
         if rows:
-            self.tell(node, "replay", rows=rows)
+            assert self.evals is not None
+            earlier = [index for index in rows if self.evals.dead_workers.is_earlier(index)]
+            self.tell(node, "replay", rows=rows, earlier=earlier)
 
     def blamed(self, node: Any, indices: Sequence[int]) -> int | None:
         """Return which of its rollouts, if any, made a worker die, and note that as its result."""

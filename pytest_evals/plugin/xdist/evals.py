@@ -85,6 +85,7 @@ class DistributedEvals(EvalOwner):
             accepts_partial=bool(self.config.getoption("evals_partial")),
         )
         run.selected, run.selected_gates = len(plan.rollouts), len(plan.gates)
+        run.keys, run.is_grouped = plan.rollouts.values(), plan.scores_groups
         self.runs[plan.nodeid] = run
         self.plans[plan.nodeid] = plan
         self._places.update((index, (run, key)) for index, key in plan.rollouts.items())
@@ -150,7 +151,7 @@ class DistributedEvals(EvalOwner):
             reporter.ensure_newline()
             for line in [*self.terminal.shown_config(), *self.terminal.header(self.owned)]:
                 reporter.write_line(line)
-        runs = [run for run in self.owned if run.selected]
+        runs = [run for run in self.owned if self.begins(run)]
         self._begun = {*runs}
         self._start([run for run in runs if not self.plans[run.nodeid].is_function])
         self.current = Path(tempfile.mkdtemp(prefix="pytest-evals-"))

@@ -25,7 +25,9 @@ class Inbox:
         current_folder: where to keep which rollout is on the CPU.
         is_elsewhere: this is, for all that is known, another machine than the controller's.
         verdicts: of gates, by node id.
-        replays: by index, the rows of rollouts that a worker that died had scored or generated.
+        replays: by index, the rows of rollouts that a worker that died had scored or generated, or
+            an earlier session.
+        earlier: which of them an earlier session had done.
         refused: the evals that every worker has given up, by node id.
         is_stopped: everything is to be dropped.
         is_shut: nothing more will come.
@@ -44,6 +46,7 @@ class Inbox:
         self.verdicts: dict[str, dict[str, Any]] = {}
         self.replays: dict[int, str] = {}
         self.refused: set[str] = set()
+        self.earlier: set[int] = set()
         self.is_stopped = self.is_shut = self.is_plain_over = self.is_answered = False
         self.wake: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
@@ -84,6 +87,7 @@ class Inbox:
             self._started.set()
         elif name == "replay":
             self.replays.update(data["rows"])
+            self.earlier.update(data["earlier"])
         elif name == "verdict":
             self.verdicts[data.pop("gate")] = data
         elif name == "refuse":

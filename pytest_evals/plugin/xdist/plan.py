@@ -14,15 +14,17 @@ import pytest
 
 from ...config.spec import EvalSpec
 from ...endpoints.endpoint import ServeCommand
-from ...engine.parts import scores_groups
 from ...engine.rollouts import RolloutKey
 from ...gates.grammar import parse_gates
 from ...store.encoding import mask_json, to_json
+from ..facts import Facts
 from ..nodes import EvalItem, GateItem, RolloutItem
-from ..owned_run import Facts
 from ..runs import Run
 
 _PATHS = ("path", "endpoints_path")
+# Facts that may differ between workers that can work together: a dataset need not be the same each
+# time it is made, and its digests are long.
+_LOCAL = ("label", "dataset", "env_version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def encode_evals(
             "text": mask_json(to_json({"spec": _spec(run.spec), "facts": _facts(run.facts)}), mask),
             "serve": _serve(run.facts.serve),
             "key_var": run.endpoint.key_var,
-            "scores_groups": any(_scores_group(run, example) for example in run.examples),
+            "scores_groups": run.scores_groups(),
             "is_function": run.begins_late,
             "examples": list(examples.get(run, ())),
             "rollouts": rollouts[run].tobytes(),
@@ -82,13 +84,6 @@ def encode_evals(
         for run in runs
         if run in rollouts
     ]
-
-
-def _scores_group(run: Run, example: dict[str, Any]) -> bool:
-    try:
-        return scores_groups(run.environment, example)
-    except Exception:  # of the environment: scoring meets it again, where it is reported
-        return False
 
 
 def decode_eval(encoded: Mapping[str, Any]) -> EvalPlan:
@@ -142,7 +137,7 @@ def _difference(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> str |
 def _comparable(encoded: Mapping[str, Any]) -> dict[str, Any]:
     text = json.loads(encoded["text"])
     spec = {key: value for key, value in text["spec"].items() if key not in _PATHS}
-    facts = {key: value for key, value in text["facts"].items() if key != "label"}
+    facts = {key: value for key, value in text["facts"].items() if key not in _LOCAL}
     return {**spec, **facts}
 
 
@@ -159,6 +154,7 @@ def _read_spec(values: dict[str, Any]) -> EvalSpec:
         values[name] = None if values[name] is None else Path(values[name])
     values["gates"] = parse_gates(values["gates"])
     values["markers"] = tuple(values["markers"])
+    values["state_columns"] = tuple(values["state_columns"])
     return EvalSpec(**values)
 
 

@@ -1,14 +1,12 @@
-"""Replay: rollouts that a worker had finished when it died, from the rows it left on disk."""
+"""Replay: rows that a worker left on disk when it died."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from ...engine.rollouts import RolloutKey, RolloutResult
-from ...engine.run import EvalRun
+from ...engine.rollouts import RolloutKey
 from ...store import rows
 from ...store.encoding import to_json
 from ...store.run_folder import RunFolder
@@ -31,16 +29,6 @@ def absorb(folder: RunFolder, worker: str) -> dict[RolloutKey, str]:
         last[row["example_id"], row["rollout"]] = line
     path.unlink(missing_ok=True)
     return last
-
-
-def is_scored(line: str) -> bool:
-    """Whether a line is of a rollout that needs nothing more."""
-    return bool(json.loads(line)["state"] == "scored")
-
-
-def is_generated(line: str) -> bool:
-    """Whether a line is of a rollout that has only to be scored."""
-    return bool(json.loads(line)["state"] == "generated")
 
 
 def broken_line(key: RolloutKey, line: str | None, error: BaseException) -> str:
@@ -74,30 +62,3 @@ def _whole_lines(path: Path) -> Iterator[str]:
             continue
         if isinstance(row, dict) and {"example_id", "rollout", "state"} <= row.keys():
             yield text + "\n"
-
-
-def result_of_row(run: EvalRun, line: str) -> RolloutResult:
-    """Return the result that the row of a scored rollout stands for."""
-    row = json.loads(line)
-    timing = row["timing"]
-    usage = row.get("token_usage") or {}
-    start: float = timing["generation"]["start"]
-    return RolloutResult(
-        run=run,
-        key=(row["example_id"], row["rollout"]),
-        outcome="scored",
-        start=start,
-        stop=timing["scoring"]["end"] or start,
-        reward=row["reward"],
-        metrics=row["metrics"],
-        input_tokens=_whole(usage.get("input_tokens")),
-        output_tokens=_whole(usage.get("output_tokens")),
-        cost_usd=(row.get("cost") or {}).get("total_usd"),
-        reward_errors=len(row.get("reward_errors", ())),
-        prompt=row["prompt"],
-        completion=row["completion"],
-    )
-
-
-def _whole(count: Any) -> int | None:
-    return None if count is None else round(count)

@@ -16,7 +16,7 @@ from ..owned_run import OwnedRun
 _FIELDS = (
     "key", "outcome", "start", "stop", "reward", "metrics", "cause", "ends_endpoint",
     "input_tokens", "output_tokens", "cost_usd", "reward_errors", "slow_calls", "prompt",
-    "completion",
+    "completion", "is_earlier",
 )  # fmt: skip
 
 

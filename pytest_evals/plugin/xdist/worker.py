@@ -19,9 +19,9 @@ from ..functions.items import EvalFunction
 from ..nodes import EvalItem, RolloutItem
 from ..runloop import TURN_SECONDS, RunLoop
 from ..runs import Run
+from ..stored_results import is_generated, result_of_row
 from . import surface
 from .plan import encode_evals
-from .replay import is_scored, result_of_row
 
 if TYPE_CHECKING:
     from ..functions.running import FunctionEvals
@@ -178,11 +178,13 @@ class WorkerLoop(RunLoop):
             assert isinstance(item, RolloutItem)
             self._left[item] = index
             row = self._inbox.replays.pop(index, None)
-            has_result = row is not None and is_scored(row)
+            has_result = row is not None and not is_generated(row)
             if isinstance(item, EvalFunction):
                 functions.append((item, index, row if has_result else None))
             elif row is not None and has_result:
-                self._rollouts.arrived(item, result_of_row(item.run.engine_run, row))
+                earlier = index in self._inbox.earlier
+                result = result_of_row(item.run.engine_run, row, is_earlier=earlier)
+                self._rollouts.arrived(item, result)
             else:
                 item.stored = row
                 ahead.append(item)

@@ -19,7 +19,7 @@ from ..functions.setup_ahead import SetupAhead
 from ..functions.turns import Turns
 from ..nodes import GateItem
 from ..outcomes import EvalFailedError
-from .replay import result_of_row
+from ..stored_results import result_of_row
 
 if TYPE_CHECKING:
     from ..ahead import RolloutsAhead
