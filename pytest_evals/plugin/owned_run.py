@@ -72,6 +72,7 @@ class OwnedRun:
         spec, facts: what is evaluated.
         nodeid: of its collector; node ids of its items begin with it.
         heading: its name, with its file where evals of the session share the name.
+        base_url: where its model is reached, without what may be secret.
         mask: replaces the session's secrets in a text.
         accepts_partial: the user said that a selection may leave gates unjudged.
         selected, selected_gates: how many of its items are to run.
@@ -118,7 +119,7 @@ class OwnedRun:
         self.verdicts: dict[str, Verdict] = {}
         self.started = self.stopped = 0.0
         self._folder: RunFolder | None = None
-        self._base_url = facts.base_url
+        self.base_url = facts.base_url
         self._handler: logging.Handler | None = None
         self._measurements: Measurements | None = None
 
@@ -184,7 +185,7 @@ class OwnedRun:
     def take_folder(self, folder: RunFolder, base_url: str) -> None:
         """Give the run its folder and log, and the address of the model as it is reached now."""
         self._folder = folder
-        self._base_url = base_url
+        self.base_url = base_url
         self.log.propagate = False  # one run's; pytest would show it in whatever item is running
         self.log.setLevel(logging.INFO)
         self._handler = folder.log_handler()
@@ -310,7 +311,7 @@ class OwnedRun:
             env_id=self.spec.env_id,
             env_args=self.spec.env_args,
             extra_env_kwargs=self.spec.extra_env_kwargs,
-            base_url=self._base_url,
+            base_url=self.base_url,
             sampling_args=self.facts.sampling_args,
             version=importlib.metadata.version("pytest-rollouts"),
         )

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ..config.settings import Settings
 
 
+_YES = frozenset({"1", "true", "t", "yes", "y", "on"})
+_NO = frozenset({"0", "false", "f", "no", "n", "off"})
+
+
 def _table(text: str) -> dict[str, Any]:
     """Return the JSON object in `text`."""
     try:
@@ -23,6 +27,14 @@ def _table(text: str) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise argparse.ArgumentTypeError("must be a JSON object, such as '{\"level\": 3}'")
     return table
+
+
+def _switch(text: str) -> bool:
+    """Return whether `text` says yes, as pytest reads it in ini files."""
+    word = text.strip().lower()
+    if word not in _YES and word not in _NO:
+        raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")
+    return word in _YES
 
 
 class Setting(NamedTuple):
@@ -40,6 +52,11 @@ class Setting(NamedTuple):
     metavar: str
     help: str
     is_path: bool = False
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether the option stands without a value."""
+        return self.read is _switch
 
     @property
     def key(self) -> str:
@@ -71,19 +88,19 @@ SETTINGS = (
         "max-concurrent", int, "N", "Rollouts in flight over the whole session; 0 for no limit"
     ),
     Setting("output-dir", str, "DIR", "Where runs are kept: DIR/evals/... (default: outputs)"),
+    Setting("abbreviated-summary", _switch, "", "Leave settings and first examples out of the end"),
 )
+# Those that are no key of an eval.
+OF_THE_SESSION = frozenset({"output_dir", "abbreviated_summary"})
 
 
 def add_settings(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     """Declare the options and ini keys."""
     for setting in SETTINGS:
-        group.addoption(
-            f"--evals-{setting.name}",
-            type=setting.read,
-            metavar=setting.metavar,
-            dest=setting.dest,
-            help=setting.help,
-        )
+        form: dict[str, Any] = {"type": setting.read, "metavar": setting.metavar}
+        if setting.is_switch:
+            form = {"action": "store_const", "const": True}
+        group.addoption(f"--evals-{setting.name}", dest=setting.dest, help=setting.help, **form)
         parser.addini(setting.dest, f"{setting.help}; --evals-{setting.name} beats it")
     group.addoption(
         "--evals-header",
@@ -162,12 +179,23 @@ def read_ini(config: pytest.Config, setting: Setting) -> Any:
         ) from None
 
 
+def of_the_session(config: pytest.Config, key: str) -> Any:
+    """Return what the command line, or else the ini file, says of a key; None where neither does.
+
+    Raises:
+        pytest.UsageError: the ini file's value cannot be read.
+    """
+    setting = next(setting for setting in SETTINGS if setting.key == key)
+    given = config.getoption(setting.dest)
+    return read_ini(config, setting) if given is None else given
+
+
 def _settings(values: dict[Setting, Any], folder: Path, **more: Any) -> Settings:
     from ..config.settings import Settings
 
     given: dict[str, Any] = {
         setting.key: str(folder / value) if setting.is_path and value else value
         for setting, value in values.items()
-        if setting.key != "output_dir"
+        if setting.key not in OF_THE_SESSION
     }
     return Settings(**given, **more)

@@ -10,6 +10,7 @@ import pytest
 from ..reports.table import render
 from ..visible import visible
 from . import options
+from .first_examples import tell_first_examples
 from .nodes import EvalItem
 from .outcomes import is_deciding, relative
 from .progress import Progress
@@ -184,6 +185,7 @@ class EvalTerminal:
         runs = [run for run in self._owner.owned if run.was_started]
         if not runs or reporter.config.option.no_summary:
             return
+        tell_first_examples(reporter, runs)
         reporter.write_sep("=", "evals")
         summaries = [run.summary() for run in runs]
         width = reporter.config.get_terminal_writer().fullwidth
