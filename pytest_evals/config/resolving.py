@@ -48,6 +48,10 @@ _COPIED = (
     "reward_errors",
     "rollout_seed",
     "timeout",
+    "verbose",
+    "disable_tui",
+    "save_to_hf_hub",
+    "hf_hub_dataset_name",
 )
 
 

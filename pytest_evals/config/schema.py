@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from .lines import KeyPath
 from .values import (
+    check_dataset_name,
     check_env_id,
     check_extra_env_kwargs,
     check_gate,
@@ -33,11 +34,9 @@ Problem: TypeAlias = tuple[KeyPath, str]
 NOT_YET_SUPPORTED = frozenset(
     {
         "disable_env_server",
-        "disable_tui",
         "harness",
         "header_from_state",
         "headers_from_state",
-        "hf_hub_dataset_name",
         "independent_scoring",
         "max_retries",
         "num_workers",
@@ -45,10 +44,8 @@ NOT_YET_SUPPORTED = frozenset(
         "resume",
         "resume_path",
         "save_results",
-        "save_to_hf_hub",
         "state_columns",
         "taskset",
-        "verbose",
     }
 )
 # Pairs of keys of which a table can have one.
@@ -98,6 +95,10 @@ class EvalTable(BaseModel):
     reward_errors: Literal["broken", "zero"] | None = None
     rollout_seed: int | None = None
     timeout: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    verbose: bool | None = None
+    disable_tui: bool | None = None
+    save_to_hf_hub: bool | None = None
+    hf_hub_dataset_name: Annotated[Text, AfterValidator(check_dataset_name)] | None = None
     markers: list[Annotated[str, AfterValidator(check_marker)]] | None = None
     gates: list[Annotated[str, AfterValidator(check_gate)]] | None = None
 

@@ -29,6 +29,7 @@ class Settings:
         num_examples: examples of each eval; 0 or less takes all.
         rollouts_per_example: attempts at each example, at least 1.
         max_concurrent: rollouts in flight in the whole session; 0 or less is unlimited.
+        verbose, disable_tui, save_to_hf_hub, hf_hub_dataset_name: what is logged, shown and pushed.
         gates: conditions added to those of every eval.
         assignments: `key=value` texts that beat every level, the file too.
     """
@@ -49,6 +50,10 @@ class Settings:
     num_examples: int | None = None
     rollouts_per_example: int | None = None
     max_concurrent: int | None = None
+    verbose: bool | None = None
+    disable_tui: bool | None = None
+    save_to_hf_hub: bool | None = None
+    hf_hub_dataset_name: str | None = None
     gates: tuple[str, ...] = ()
     assignments: tuple[str, ...] = ()
 

@@ -35,6 +35,10 @@ _KEYS = (
     "reward_errors",
     "rollout_seed",
     "timeout",
+    "verbose",
+    "disable_tui",
+    "save_to_hf_hub",
+    "hf_hub_dataset_name",
     "markers",
 )
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
@@ -49,7 +53,7 @@ def eval_as_toml(spec: EvalSpec) -> list[str]:
     lines = [_line("[[eval]]", f"{spec.path.name}:{spec.line}")]
     for key in _KEYS:
         value = getattr(spec, key)
-        if value in (None, ()) or (key == "shuffle" and key not in spec.origins):
+        if value in (None, ()) or (value is False and key not in spec.origins):
             continue
         if isinstance(value, Mapping):
             for inner, each in value.items():

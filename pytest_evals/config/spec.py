@@ -40,6 +40,10 @@ class EvalSpec:
         rollout_seed: base of the `seed` sent with each rollout; None sends none.
         timeout: seconds a rollout may take to generate before it is ended and scored; None for the
             environment's own limit.
+        verbose: its log also holds what is of use when something is looked for.
+        disable_tui: no live view for a session with this eval.
+        save_to_hf_hub, hf_hub_dataset_name: whether its rows are pushed to the Hugging Face Hub at
+            the end, and as which dataset; None for a name made of its settings.
         markers: pytest marks of its items.
         gates: in order, the default one last.
         path, line: where the block stands; line is counted from 1.
@@ -75,6 +79,10 @@ class EvalSpec:
     reward_errors: Literal["broken", "zero"] | None = None
     rollout_seed: int | None = None
     timeout: float | None = None
+    verbose: bool = False
+    disable_tui: bool = False
+    save_to_hf_hub: bool = False
+    hf_hub_dataset_name: str | None = None
     markers: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)

@@ -187,7 +187,7 @@ class OwnedRun:
         self._folder = folder
         self.base_url = base_url
         self.log.propagate = False  # one run's; pytest would show it in whatever item is running
-        self.log.setLevel(logging.INFO)
+        self.log.setLevel(logging.DEBUG if self.spec.verbose else logging.INFO)
         self._handler = folder.log_handler()
         self.log.addHandler(self._handler)
         self.started = time.time()

@@ -12,10 +12,11 @@ import pytest
 from ..clients.factory import check_client_type
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
-from . import options, starting, tracebacks
+from . import options, starting, tracebacks, verbose
 from .capture import OutputCapture
 from .endpoints import SessionEndpoints
 from .environments import SessionEnvironments
+from .hub import check_hub
 from .owner import EvalOwner
 from .reading import EvalReader
 from .runs import Run
@@ -71,7 +72,7 @@ class EvalSession(EvalOwner):
         known = config.stash.get(_KEY, None)
         if known is not None:
             return known
-        from . import collection, postmortem, reporting, runloop, terminal
+        from . import collection, heartbeat, hub, postmortem, reporting, runloop, terminal
 
         if hasattr(config, "workerinput"):
             from .xdist import worker_session
@@ -83,8 +84,10 @@ class EvalSession(EvalOwner):
         session = config.stash[_KEY] = cls(config)
         session.loop = runloop.RunLoop(session)
         session.terminal = terminal.EvalTerminal(session)
-        for plugin in (collection, reporting, session.loop, session.terminal, Sections(config)):
+        shown = (session.terminal, Sections(config), hub.Hub(session))
+        for plugin in (collection, reporting, session.loop, *shown):
             config.pluginmanager.register(plugin)
+        heartbeat.start(session)
         postmortem.PostMortem.stand_in(config)
         return session
 
@@ -172,6 +175,7 @@ class EvalSession(EvalOwner):
         Raises:
             SetupError: the endpoint, the key or the environment cannot be used.
         """
+        check_hub(spec, [run.spec for run in self.runs])
         endpoint = self.endpoints.of(spec)
         if not self.config.hook.pytest_evals_make_client.get_hookimpls():
             check_client_type(endpoint)
@@ -189,6 +193,8 @@ class EvalSession(EvalOwner):
             self.secrets.mask,
             accepts_partial=bool(self.config.getoption("evals_partial")),
         )
+        if spec.verbose:
+            verbose.log_in_detail(self.config)
         for text in warnings:
             run.warn(f"{spec.name}: {text}")
         self.runs.append(run)

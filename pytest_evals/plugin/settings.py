@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +36,14 @@ def _switch(text: str) -> bool:
     if word not in _YES and word not in _NO:
         raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")
     return word in _YES
+
+
+def _url(text: str) -> str:
+    """Return `text`, the URL of a monitor."""
+    if not re.match(r"https?://[^\s/]", text) or not text.isprintable() or " " in text:
+        # Never shown: whoever knows it can speak for the session.
+        raise argparse.ArgumentTypeError("must be a URL that begins with http:// or https://")
+    return text
 
 
 class Setting(NamedTuple):
@@ -88,10 +97,20 @@ SETTINGS = (
         "max-concurrent", int, "N", "Rollouts in flight over the whole session; 0 for no limit"
     ),
     Setting("output-dir", str, "DIR", "Where runs are kept: DIR/evals/... (default: outputs)"),
+    Setting(
+        "verbose", _switch, "", "Log in detail, to the run.log of each eval and to pytest's logs"
+    ),
+    Setting("save-to-hf-hub", _switch, "", "Push the rows of each eval to the Hugging Face Hub"),
+    Setting(
+        "hf-hub-dataset-name", str, "NAME", "As which dataset; by default made of the settings"
+    ),
+    Setting("heartbeat-url", _url, "URL", "Asked for as rollouts end, and at the end"),
+    Setting("disable-tui", _switch, "", "Plain lines instead of the live view"),
+    Setting("fullscreen", _switch, "", "The live view on a screen of its own"),
     Setting("abbreviated-summary", _switch, "", "Leave settings and first examples out of the end"),
 )
 # Those that are no key of an eval.
-OF_THE_SESSION = frozenset({"output_dir", "abbreviated_summary"})
+OF_THE_SESSION = frozenset({"output_dir", "heartbeat_url", "fullscreen", "abbreviated_summary"})
 
 
 def add_settings(parser: pytest.Parser, group: pytest.OptionGroup) -> None:

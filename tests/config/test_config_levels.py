@@ -31,6 +31,10 @@ VALUES: dict[str, tuple[Any, Any, str]] = {
     "sampling_args": ({"top_p": 0.1}, {"seed": 2}, "sampling_args"),
     "num_examples": (1, 2, "num_examples"),
     "rollouts_per_example": (1, 2, "rollouts_per_example"),
+    "verbose": (False, True, "verbose"),
+    "disable_tui": (False, True, "disable_tui"),
+    "save_to_hf_hub": (False, True, "save_to_hf_hub"),
+    "hf_hub_dataset_name": ("me/a", "me/b", "hf_hub_dataset_name"),
 }
 
 
