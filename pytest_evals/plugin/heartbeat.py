@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -105,6 +104,8 @@ class Heartbeat:
         self._thread.start()
 
     def _get(self, url: str) -> None:
+        import urllib.request
+
         try:
             request = urllib.request.Request(  # noqa: S310 - http and https alone: see `settings`
                 url, headers={"User-Agent": "pytest-rollouts"}

@@ -67,6 +67,8 @@ class LiveView:
         runs: the evals that have rollouts to run, in order.
     """
 
+    refresh_seconds = _KEY_SECONDS
+
     def __init__(self, config: pytest.Config, runs: Sequence[OwnedRun]) -> None:
         from .panel import Panel
 
@@ -120,6 +122,11 @@ class LiveView:
             if before == self._lines and self._canvas.is_shown:
                 return
         if is_due or not self._canvas.is_shown:
+            self._canvas.show(self._lines)
+
+    def settle(self) -> None:
+        """Put the view back where pytest's output has pushed it away."""
+        if self._lines and not self._canvas.is_shown and not self._is_paused:
             self._canvas.show(self._lines)
 
     def _listen(self) -> None:

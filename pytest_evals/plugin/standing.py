@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -19,6 +20,8 @@ StateWord: TypeAlias = Literal[
 ]
 
 _METRIC = "evals.metric."
+# Of a line of the log: which day it is, and which run, is known.
+_HEAD = re.compile(r"^[\d-]{10} ([\d:]{8}),\d+ \w+ pytest_evals\.run\.\w+: ")
 _RECENT = 50
 _LOG_BYTES = 16_384
 _LOG_SECONDS = 1.0
@@ -118,7 +121,7 @@ class EvalStanding:
         except OSError:
             return []
         lines = data.decode(errors="replace").splitlines()
-        return lines[1:] if size > _LOG_BYTES else lines
+        return [_HEAD.sub(r"\1 ", line) for line in lines[size > _LOG_BYTES :]]
 
 
 def _line(report: Any, state: str | None, reward: float | None) -> str:

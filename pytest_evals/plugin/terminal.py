@@ -103,10 +103,13 @@ class EvalTerminal:
         runs = [run for run in self._owner.owned if run.selected]
         if self._view is not None or not runs:
             return
-        if why_not(config, runs) is None:
+        reason = why_not(config, runs)
+        if reason is None:
             self._view = LiveView(config, runs)
         elif is_plain(config, runs):
             self._progress.stay_plain()
+        if reason is not None and config.getoption("evals_fullscreen"):
+            self.tell(f"--evals-fullscreen: there is no live view, as {reason}")
 
     def erase(self) -> None:
         """Make room for what somebody else writes to the terminal."""
@@ -132,7 +135,8 @@ class EvalTerminal:
     @property
     def refresh_seconds(self) -> float | None:
         """How often `tick` shows something new; None where no status line is shown."""
-        return self._progress.refresh_seconds
+        seconds = self._progress.refresh_seconds
+        return seconds if self._view is None else self._view.refresh_seconds
 
     def tick(self) -> None:
         """Bring what is shown up to date while nothing is reported."""
@@ -143,6 +147,11 @@ class EvalTerminal:
             self._view.draw(lambda: f"evals: {self._progress.text(in_flight, self._owner.oldest)}")
         else:
             self._progress.draw(in_flight, lambda: self._owner.oldest)
+
+    def settle(self) -> None:
+        """Put back what pytest's output has pushed away, as nothing may come for a while."""
+        if self._view is not None:
+            self._view.settle()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> Generator[None, None, None]:

@@ -105,11 +105,14 @@ def test_its_state_ends_as_the_verdict() -> None:
 
 def test_the_log_comes_before_the_rollouts(tmp_path: Path) -> None:
     path = tmp_path / "run.log"
-    path.write_text("x" * 20_000 + "\nlast but one\nlast\n")
+    path.write_text(
+        "x" * 20_000 + "\nlast but one\n"
+        "2026-11-21 22:43:16,121 INFO pytest_evals.run.f29e2a74: last\n"
+    )
     folder = SimpleNamespace(log_path=path)
     counted = standing(rewards=(1.0,), was_started=True, folder=folder)
-    assert counted.log_tail(3) == ["last but one", "last", "3-r0  reward 1  1.2 s"]
-    assert counted.log_tail(1) == ["last"]
+    assert counted.log_tail(3) == ["last but one", "22:43:16 last", "3-r0  reward 1  1.2 s"]
+    assert counted.log_tail(1) == ["22:43:16 last"]
 
 
 def drawn(standings: list[Any], columns: int, rows: int, **more: Any) -> list[str]:
@@ -304,6 +307,16 @@ def test_a_file_of_the_session_can_disable_it() -> None:
     spec = SimpleNamespace(disable_tui=True, origins={"disable_tui": "bench.toml:3"})
     assert live_view.is_plain(config_of(), [run_of(), run_of(spec=spec)])
     assert not live_view.is_plain(config_of(), [run_of()])
+
+
+def test_who_asks_for_a_screen_of_its_own_is_told_why_there_is_none(
+    project: Project, url: str
+) -> None:
+    project.evals(THREE, url=url)
+    result = project.run("bench.toml", "--evals-fullscreen")
+    result.stdout.fnmatch_lines(
+        ["evals: --evals-fullscreen: there is no live view, as the output is no terminal"]
+    )
 
 
 # On a real terminal
