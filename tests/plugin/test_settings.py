@@ -178,21 +178,25 @@ OPTIONS = {
     "sampling-args": ('{"top_p": 0.5}', "sampling_args", {"top_p": 0.5}),
     "num-examples": ("2", "num_examples", 2),
     "rollouts-per-example": ("2", "rollouts_per_example", 2),
+    "hf-hub-dataset-name": ("me/mine", "hf_hub_dataset_name", "me/mine"),
 }
 
 
 def test_each_option_and_its_ini_key_reach_the_eval(project: Project) -> None:
-    of_the_session = {"max-concurrent", "output-dir"}
-    assert set(OPTIONS) == {setting.name for setting in SETTINGS} - of_the_session
+    of_the_session = {"max-concurrent", "output-dir", "heartbeat-url"}
+    switches = {setting.name for setting in SETTINGS if setting.is_switch}
+    assert set(OPTIONS) == {setting.name for setting in SETTINGS} - of_the_session - switches
     (project.path / "e.toml").write_text("")
     project.evals(ONE_EVAL)
     arguments = [f"--evals-{name}={text}" for name, (text, _, _) in OPTIONS.items()]
+    arguments += [f"--evals-{name}" for name in switches]
     header = ["--evals-header=X-A: 1", "--evals-header", "X-B: 2"]
     common = ["bench.toml", "--co", "-q", "--evals-show-config"]
     by_options = project.run(*common, *arguments, *header).stdout.str()
     lines = "\n".join(
         f"evals_{name.replace('-', '_')} = {text}" for name, (text, _, _) in OPTIONS.items()
     )
+    lines += "".join(f"\nevals_{name.replace('-', '_')} = on" for name in switches)
     header_lines = "evals_header =\n    X-A: 1\n    X-B: 2\n"
     project.pytester.makeini(f"[pytest]\n{lines}\n{header_lines}")
     by_ini = project.run(*common).stdout.str()
@@ -203,6 +207,7 @@ def test_each_option_and_its_ini_key_reach_the_eval(project: Project) -> None:
         for _, key, value in OPTIONS.values():
             if value is not None and key != "sampling_args":
                 assert spec[key] == value
+        assert spec["verbose"] and spec["disable_tui"] and spec["save_to_hf_hub"]
         assert spec["headers"] == {"X-A": "1", "X-B": "2"}
         assert spec["endpoints_path"] == str(project.path / "e.toml")
         assert spec["env_dir_path"] == str(project.path / "environments")
