@@ -54,6 +54,10 @@ _COPIED = (
     "save_results",
     "num_workers",
     "resume",
+    "verbose",
+    "disable_tui",
+    "save_to_hf_hub",
+    "hf_hub_dataset_name",
 )
 
 

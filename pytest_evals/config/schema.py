@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from .budget import BUDGET_KEYS
 from .lines import KeyPath
 from .values import (
+    check_dataset_name,
     check_env_id,
     check_extra_env_kwargs,
     check_gate,
@@ -37,12 +38,8 @@ Problem: TypeAlias = tuple[KeyPath, str]
 # Keys of verifiers' eval files that this version does not read.
 NOT_YET_SUPPORTED = frozenset(
     {
-        "disable_tui",
         "harness",
-        "hf_hub_dataset_name",
-        "save_to_hf_hub",
         "taskset",
-        "verbose",
     }
 )
 # Pairs of keys of which a table can have one.
@@ -109,6 +106,10 @@ class EvalTable(BaseModel):
     disable_env_server: bool | None = None
     resume: Annotated[Any, AfterValidator(check_resume)] = None
     resume_path: Text | None = None
+    verbose: bool | None = None
+    disable_tui: bool | None = None
+    save_to_hf_hub: bool | None = None
+    hf_hub_dataset_name: Annotated[Text, AfterValidator(check_dataset_name)] | None = None
     markers: list[Annotated[str, AfterValidator(check_marker)]] | None = None
     gates: list[Annotated[Any, AfterValidator(check_gate)]] | None = None
 

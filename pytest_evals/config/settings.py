@@ -39,6 +39,7 @@ class Settings:
         resume: the folder of a run, True for the newest incomplete one, or False.
         max_concurrent: rollouts in flight in the whole session; 0 or less is unlimited.
         max_cost_usd, max_tokens_total, max_duration: the session's budget.
+        verbose, disable_tui, save_to_hf_hub, hf_hub_dataset_name: what is logged, shown and pushed.
         gates: conditions added to those of every eval.
         assignments: `key=value` texts that beat every level, the file too.
     """
@@ -70,6 +71,10 @@ class Settings:
     max_cost_usd: float | None = None
     max_tokens_total: int | None = None
     max_duration: float | None = None
+    verbose: bool | None = None
+    disable_tui: bool | None = None
+    save_to_hf_hub: bool | None = None
+    hf_hub_dataset_name: str | None = None
     gates: tuple[str, ...] = ()
     assignments: tuple[str, ...] = ()
 

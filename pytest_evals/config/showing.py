@@ -43,6 +43,10 @@ _KEYS = (
     "state_columns",
     "num_workers",
     "resume",
+    "verbose",
+    "disable_tui",
+    "save_to_hf_hub",
+    "hf_hub_dataset_name",
     "markers",
 )
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")

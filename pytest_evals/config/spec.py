@@ -51,6 +51,10 @@ class EvalSpec:
         num_workers: how many processes it asks for; "auto" or None for as many as it gets.
         resume: the folder of the run to continue; True for the newest run of the eval that is
             incomplete, if there is one; False or None for a new run.
+        verbose: its log also holds what is of use when something is looked for.
+        disable_tui: no live view for a session with this eval.
+        save_to_hf_hub, hf_hub_dataset_name: whether its rows are pushed to the Hugging Face Hub at
+            the end, and as which dataset; None for a name made of its settings.
         markers: pytest marks of its items.
         gates: in order, the default one last.
         path, line: where the block stands; line is counted from 1.
@@ -94,6 +98,10 @@ class EvalSpec:
     state_columns: tuple[str, ...] = ()
     num_workers: int | str | None = None
     resume: bool | str | None = None
+    verbose: bool = False
+    disable_tui: bool = False
+    save_to_hf_hub: bool = False
+    hf_hub_dataset_name: str | None = None
     markers: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)

@@ -47,6 +47,14 @@ def check_url(url: str) -> str:
     return url
 
 
+def check_dataset_name(name: str) -> str:
+    """Return `name`, or raise ValueError when no dataset of the Hugging Face Hub can have it."""
+    segment = r"(?![.-])(?!.*(?:--|\.\.))[\w.-]{1,96}(?<![.-])"
+    if not re.fullmatch(rf"(?a:{segment}/)?(?a:{segment})", name):
+        raise ValueError(f'must be a dataset, like "my-org/my-results", not {shown(name)}')
+    return name
+
+
 def check_key_var(name: str) -> str:
     """Return `name`, or raise ValueError when no variable of the process can have it."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):

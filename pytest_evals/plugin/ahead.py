@@ -178,6 +178,8 @@ class RolloutsAhead:
 
     def _receive(self) -> RolloutItem:
         """Wait for the engine's next result and return its item."""
+        if self._inbox.empty():
+            self._session.terminal.settle()
         while True:
             try:
                 result = self._inbox.get(timeout=_TICK_SECONDS)

@@ -15,7 +15,7 @@ from ..errors import BudgetSpentError, ModelError, RewardError, one_line
 from ..gates.verdicts import Verdict
 from ..reports.transcript import transcript
 from ..visible import clipped, visible
-from . import junit, tracebacks
+from . import junit, tracebacks, verbose
 
 if TYPE_CHECKING:
     from .nodes import EvalItem, GateItem, RolloutItem
@@ -107,6 +107,8 @@ def check_measured(item: RolloutItem, result: RolloutResult) -> None:
     for text in result.warnings:
         item.run.warn(f"{item.run.spec.name}: {text}")
     junit.describe_rollout(item, result)
+    if item.run.spec.verbose:
+        verbose.note(item, result)
     if result.outcome in ("scored", "generated"):
         return
     if is_scored_by_group(item.run.job(item.example, item.rollout)):

@@ -46,6 +46,7 @@ class OwnedRun:
         spec, facts: what is evaluated.
         nodeid: of its collector; node ids of its items begin with it.
         heading: its name, with its file where evals of the session share the name.
+        base_url: where its model is reached, without what may be secret.
         mask: replaces the session's secrets in a text.
         accepts_partial: the user said that a selection may leave gates unjudged.
         selected, selected_gates: how many of its items are to run.
@@ -106,7 +107,7 @@ class OwnedRun:
         self.verdicts: dict[str, Verdict] = {}
         self.started = self.stopped = 0.0
         self._folder: RunFolder | None = None
-        self._base_url = facts.base_url
+        self.base_url = facts.base_url
         self._handler: logging.Handler | None = None
         self._measurements: Measurements | None = None
 
@@ -201,9 +202,9 @@ class OwnedRun:
     def take_folder(self, folder: RunFolder, base_url: str) -> None:
         """Give the run its folder and log, and the address of the model as it is reached now."""
         self._folder = folder
-        self._base_url = base_url
+        self.base_url = base_url
         self.log.propagate = False  # one run's; pytest would show it in whatever item is running
-        self.log.setLevel(logging.INFO)
+        self.log.setLevel(logging.DEBUG if self.spec.verbose else logging.INFO)
         self._handler = folder.log_handler()
         self.log.addHandler(self._handler)
         self.started = time.time()
@@ -320,7 +321,7 @@ class OwnedRun:
     def write_metadata(self) -> EvalSummary:
         """Write metadata.json as things stand and return the figures in it."""
         summary = self.summary()
-        content = metadata_of(self, summary, self._base_url)
+        content = metadata_of(self, summary, self.base_url)
         with self.noting_problems():
             self.folder.write_metadata(
                 content | {"not_started": self.not_started, "stopped_by": self._stop_reason}

@@ -56,6 +56,10 @@ class Progress:
             return None
         return _LIVE_SECONDS if self._is_live else _LINE_SECONDS / 15
 
+    def stay_plain(self) -> None:
+        """Print plain lines on a terminal too."""
+        self._is_live = False
+
     def begin(self, planned: int) -> None:
         """Note that rollouts start now."""
         self.planned = planned

@@ -17,11 +17,12 @@ from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
 from ..store.fingerprint import digests
 from ..store.rows import STANDARD_KEYS
-from . import options, starting, tracebacks
+from . import options, starting, tracebacks, verbose
 from .budget import SessionBudget, amounts
 from .capture import OutputCapture
 from .endpoints import SessionEndpoints
 from .environments import SessionEnvironments
+from .hub import check_hub
 from .owner import EvalOwner
 from .prices import SessionPrices
 from .reading import EvalReader
@@ -90,7 +91,7 @@ class EvalSession(EvalOwner):
         known = config.stash.get(_KEY, None)
         if known is not None:
             return known
-        from . import collection, postmortem, reporting, runloop, terminal
+        from . import collection, heartbeat, hub, postmortem, reporting, runloop, terminal
 
         if hasattr(config, "workerinput"):
             from .xdist import worker_session
@@ -102,8 +103,10 @@ class EvalSession(EvalOwner):
         session = config.stash[_KEY] = cls(config)
         session.loop = runloop.RunLoop(session)
         session.terminal = terminal.EvalTerminal(session)
-        for plugin in (collection, reporting, session.loop, session.terminal, Sections(config)):
+        shown = (session.terminal, Sections(config), hub.Hub(session))
+        for plugin in (collection, reporting, session.loop, *shown):
             config.pluginmanager.register(plugin)
+        heartbeat.start(session)
         postmortem.PostMortem.stand_in(config)
         return session
 
@@ -252,6 +255,7 @@ class EvalSession(EvalOwner):
         """
         if not (self.cache.open() and self.prices.read()):
             return None
+        check_hub(spec, [run.spec for run in self.runs])
         endpoint = self.endpoints.of(spec)
         self.prices.check(spec, endpoint, self.reader.budget)
         if not self._are_clients_brought():
@@ -278,6 +282,8 @@ class EvalSession(EvalOwner):
             env_version=self.environments.version_of(spec),
             dataset=digests(examples),
         )
+        if spec.verbose:
+            verbose.log_in_detail(self.config)
         for text in warnings:
             run.warn(f"{spec.name}: {text}")
         self.runs.append(run)

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,10 @@ import pytest
 
 if TYPE_CHECKING:
     from ..config.settings import Settings
+
+
+_YES = frozenset({"1", "true", "t", "yes", "y", "on"})
+_NO = frozenset({"0", "false", "f", "no", "n", "off"})
 
 
 def _table(text: str) -> dict[str, Any]:
@@ -45,14 +50,6 @@ def _count(text: str) -> int:
     raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
 
 
-def _switch(text: str) -> bool:
-    """Return the boolean that `text` says."""
-    known = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
-    if text.strip().lower() not in known:
-        raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")
-    return known[text.strip().lower()]
-
-
 def _names(text: str) -> tuple[str, ...]:
     """Return what stands between the commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
@@ -65,6 +62,22 @@ def _number_or_auto(text: str) -> int | str:
 def _switch_or_path(text: str) -> bool | str:
     """Return the boolean that `text` says, or a path."""
     return {"true": True, "false": False}.get(text.strip().lower(), text)
+
+
+def _switch(text: str) -> bool:
+    """Return whether `text` says yes, as pytest reads it in ini files."""
+    word = text.strip().lower()
+    if word not in _YES and word not in _NO:
+        raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")
+    return word in _YES
+
+
+def _url(text: str) -> str:
+    """Return `text`, the URL of a monitor."""
+    if not re.match(r"https?://[^\s/]", text) or not text.isprintable() or " " in text:
+        # Never shown: whoever knows it can speak for the session.
+        raise argparse.ArgumentTypeError("must be a URL that begins with http:// or https://")
+    return text
 
 
 class Setting(NamedTuple):
@@ -84,6 +97,11 @@ class Setting(NamedTuple):
     help: str
     is_path: bool = False
     alone: Any = None
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether the option stands without a value."""
+        return self.read is _switch and self.alone is None
 
     @property
     def key(self) -> str:
@@ -139,7 +157,20 @@ SETTINGS = (
     ),
     Setting("state-columns", _names, "KEY,KEY", "Keys of the state that rows have as well"),
     Setting("num-workers", _number_or_auto, "N", "Processes asked for; -n of xdist starts them"),
+    Setting(
+        "verbose", _switch, "", "Log in detail, to the run.log of each eval and to pytest's logs"
+    ),
+    Setting("save-to-hf-hub", _switch, "", "Push the rows of each eval to the Hugging Face Hub"),
+    Setting(
+        "hf-hub-dataset-name", str, "NAME", "As which dataset; by default made of the settings"
+    ),
+    Setting("heartbeat-url", _url, "URL", "Asked for as rollouts end, and at the end"),
+    Setting("disable-tui", _switch, "", "Plain lines instead of the live view"),
+    Setting("fullscreen", _switch, "", "The live view on a screen of its own"),
+    Setting("abbreviated-summary", _switch, "", "Leave settings and first examples out of the end"),
 )
+# Those that are no key of an eval.
+OF_THE_SESSION = frozenset({"heartbeat_url", "fullscreen", "abbreviated_summary"})
 
 
 # Limits of the session that no eval file states.
@@ -156,14 +187,12 @@ PHASES = {
 def add_settings(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     """Declare the options and ini keys."""
     for setting in (*SETTINGS, *PHASES.values()):
-        group.addoption(
-            f"--evals-{setting.name}",
-            type=setting.read,
-            metavar=setting.metavar,
-            dest=setting.dest,
-            help=setting.help,
-            **({} if setting.alone is None else {"nargs": "?", "const": setting.alone}),
-        )
+        form: dict[str, Any] = {"type": setting.read, "metavar": setting.metavar}
+        if setting.is_switch:
+            form = {"action": "store_const", "const": True}
+        elif setting.alone is not None:
+            form |= {"nargs": "?", "const": setting.alone}
+        group.addoption(f"--evals-{setting.name}", dest=setting.dest, help=setting.help, **form)
         parser.addini(setting.dest, f"{setting.help}; --evals-{setting.name} beats it")
     group.addoption(
         "--evals-header",
@@ -282,6 +311,17 @@ def read_ini(config: pytest.Config, setting: Setting) -> Any:
         ) from None
 
 
+def of_the_session(config: pytest.Config, key: str) -> Any:
+    """Return what the command line, or else the ini file, says of a key; None where neither does.
+
+    Raises:
+        pytest.UsageError: the ini file's value cannot be read.
+    """
+    setting = next(setting for setting in SETTINGS if setting.key == key)
+    given = config.getoption(setting.dest)
+    return read_ini(config, setting) if given is None else given
+
+
 def _settings(values: dict[Setting, Any], folder: Path, **more: Any) -> Settings:
     from ..config.settings import Settings
 
@@ -290,5 +330,6 @@ def _settings(values: dict[Setting, Any], folder: Path, **more: Any) -> Settings
         if setting.is_path and isinstance(value, str) and value
         else value
         for setting, value in values.items()
+        if setting.key not in OF_THE_SESSION
     }
     return Settings(**given, **more)

@@ -9,6 +9,8 @@ import pytest
 
 from ..reports.table import render
 from ..visible import visible
+from .first_examples import tell_first_examples
+from .live_view import LiveView, is_plain, why_not
 from .nodes import EvalItem
 from .outcomes import is_deciding, relative
 from .progress import Progress
@@ -38,6 +40,9 @@ class EvalTerminal:
     def __init__(self, owner: EvalOwner) -> None:
         self._owner = owner
         self._progress = Progress(owner.config)
+        self._view: LiveView | None = None
+        # Elsewhere plain tests run in workers, which have no terminal.
+        self._has_tests_here = not owner.config.pluginmanager.hasplugin("dsession")
         self._has_told = False
         self._shows_durations = owner.config.getoption("durations", None) is not None
 
@@ -98,55 +103,105 @@ class EvalTerminal:
         ]
 
     def begin(self, rollouts: int) -> None:
-        """Start the status line."""
+        """Start the live view, or the status line where there is none."""
         self._progress.begin(rollouts)
+        config = self._owner.config
+        runs = [run for run in self._owner.owned if run.selected]
+        if self._view is not None or not runs:
+            return
+        reason = why_not(config, runs)
+        if reason is None:
+            self._view = LiveView(config, runs)
+        elif is_plain(config, runs):
+            self._progress.stay_plain()
+        if reason is not None and config.getoption("evals_fullscreen"):
+            self.tell(f"--evals-fullscreen: there is no live view, as {reason}")
 
     def erase(self) -> None:
-        """Leave no status line behind."""
+        """Make room for what somebody else writes to the terminal."""
         self._progress.erase()
+        if self._view is not None:
+            self._view.make_room()
+
+    def end(self) -> None:
+        """Leave no live view and no status line behind."""
+        self._progress.erase()
+        if self._view is not None:
+            self._view.close()
 
     def tell(self, text: str) -> None:
         """Print a line of what is going on."""
         reporter = self._owner.config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None and self._owner.config.get_verbosity() >= 0:
             reporter.ensure_newline()
+            if self._owner.config.get_terminal_writer().width_of_current_line:
+                reporter.write_line("")  # the reporter does not know of a line of xdist's
             reporter.write_line(f"evals: {self._owner.clean(text)}")
 
     @property
     def refresh_seconds(self) -> float | None:
         """How often `tick` shows something new; None where no status line is shown."""
-        return self._progress.refresh_seconds
+        seconds = self._progress.refresh_seconds
+        return seconds if self._view is None else self._view.refresh_seconds
 
     def tick(self) -> None:
-        """Bring the status line up to date while nothing is reported."""
+        """Bring what is shown up to date while nothing is reported."""
         in_flight = self._owner.in_flight
-        if in_flight is not None:
+        if in_flight is None:
+            return
+        if self._view is not None:
+            self._view.draw(lambda: f"evals: {self._progress.text(in_flight, self._owner.oldest)}")
+        else:
             self._progress.draw(in_flight, lambda: self._owner.oldest)
 
+    def settle(self) -> None:
+        """Put back what pytest's output has pushed away, as nothing may come for a while."""
+        if self._view is not None:
+            self._view.settle()
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_logstart(self) -> Generator[None, None, None]:
-        """Make room: with -v this begins a line."""
+    def pytest_runtest_logstart(self, nodeid: str) -> Generator[None, None, None]:
+        """Make room: with -v this begins a line, and a plain test may write to the terminal."""
         self._progress.erase()
+        view = self._view if self._has_tests_here else None
+        if view is not None and view.standing_of(nodeid) is None:
+            view.make_room()
         yield
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_enter_pdb(self) -> None:
+        """Leave the terminal to the debugger."""
+        if self._view is not None:
+            self._view.pause()
+
+    def pytest_leave_pdb(self) -> None:
+        """Take it back."""
+        if self._view is not None:
+            self._view.resume()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, None, None]:
         """Count rollouts, and keep the status line below what pytest writes."""
         decides = is_deciding(report)
+        kind: str | None = getattr(report, "evals_kind", None)
         if decides:
             self._progress.erase()
-            is_final = report.outcome in _FINAL
-            if is_final and getattr(report, "evals_kind", None) == "rollout":
-                self._progress.count(
-                    None if report.when == "setup" else vars(report).get("evals_reward"),
-                    is_error=vars(report).get("evals_state")
-                    not in ("scored", "generated", "missing"),
-                )
+            if report.outcome in _FINAL and kind == "rollout":
+                self._count(report)
         yield
-        if decides:
+        if decides and (kind is not None or self._view is None or not self._has_tests_here):
             self.tick()
         else:
             self._let_go(report)
+
+    def _count(self, report: pytest.TestReport) -> None:
+        self._progress.count(
+            None if report.when == "setup" else vars(report).get("evals_reward"),
+            is_error=vars(report).get("evals_state") not in ("scored", "generated", "missing"),
+        )
+        standing = None if self._view is None else self._view.standing_of(report.nodeid)
+        if standing is not None:
+            standing.count(report)
 
     def _let_go(self, report: pytest.TestReport) -> None:
         """Release a report that nobody reads: the terminal reporter keeps all of them.
@@ -167,7 +222,7 @@ class EvalTerminal:
         try:
             return (yield)
         finally:
-            self._progress.erase()
+            self.end()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(
@@ -191,6 +246,7 @@ class EvalTerminal:
         runs = [run for run in self._owner.owned if run.was_started]
         if not runs or reporter.config.option.no_summary:
             return
+        tell_first_examples(reporter, runs)
         reporter.write_sep("=", "evals")
         summaries = [run.summary() for run in runs]
         width = reporter.config.get_terminal_writer().fullwidth

@@ -26,8 +26,26 @@ def transcript(prompt: object, completion: object, mask: Callable[[str], str] = 
         completion: the messages after them; None when there are none yet.
         mask: replaces the secrets in a text; applied before anything is cut.
     """
-    blocks = [*_blocks(prompt, "prompt", mask), *_blocks(completion, "completion", mask)]
-    return _shortened(blocks) if blocks else "(no messages)"
+    told = [*told_messages(prompt, "prompt", mask), *told_messages(completion, "completion", mask)]
+    return _shortened([_titled(role, text) for role, text in told]) if told else "(no messages)"
+
+
+def told_messages(messages: object, role: str, mask: Callable[[str], str]) -> list[tuple[str, str]]:
+    """Return the role and the text of each message, with tool calls, images and the like in words.
+
+    Masked, but neither cut nor made visible.
+
+    Args:
+        messages: a list of them; a string for a plain completion; None for none.
+        role: what a plain text is called.
+        mask: replaces the secrets in a text.
+    """
+    if messages is None:
+        return []
+    if isinstance(messages, list):
+        tools = dict(_named_calls(messages))
+        return [_told(message, tools, mask) for message in messages]
+    return [(role, mask(messages if isinstance(messages, str) else repr(messages)))]
 
 
 def _shortened(blocks: Sequence[str]) -> str:
@@ -57,15 +75,6 @@ def _shortened(blocks: Sequence[str]) -> str:
     return "\n".join([*head, left_out, *reversed(tail)])
 
 
-def _blocks(messages: object, role: str, mask: Callable[[str], str]) -> list[str]:
-    if messages is None:
-        return []
-    if isinstance(messages, list):
-        tools = dict(_named_calls(messages))
-        return [_block(message, tools, mask) for message in messages]
-    return [_titled(role, mask(messages if isinstance(messages, str) else repr(messages)))]
-
-
 def _named_calls(messages: Iterable[object]) -> Iterator[tuple[str, str]]:
     """Yield the id and the name of each tool call."""
     for message in messages:
@@ -77,9 +86,9 @@ def _named_calls(messages: Iterable[object]) -> Iterator[tuple[str, str]]:
                 yield table["id"], name
 
 
-def _block(message: object, tools: Mapping[str, str], mask: Callable[[str], str]) -> str:
+def _told(message: object, tools: Mapping[str, str], mask: Callable[[str], str]) -> tuple[str, str]:
     if not isinstance(message, Mapping):
-        return _titled("message", mask(str(message)))
+        return "message", mask(str(message))
     role = str(message.get("role", "message"))
     if message.get("tool_call_id"):
         called = str(message["tool_call_id"])
@@ -92,7 +101,7 @@ def _block(message: object, tools: Mapping[str, str], mask: Callable[[str], str]
     calls = message.get("tool_calls")
     if isinstance(calls, list):
         parts.extend(f"(calls) {_tool_call(call)}" for call in calls)
-    return _titled(mask(role), mask("\n".join(part for part in parts if part)))
+    return mask(role), mask("\n".join(part for part in parts if part))
 
 
 def _attachments(content: object) -> list[str]:

@@ -145,7 +145,7 @@ def test_mistakes_of_a_point_are_told_at_its_value(files: Files) -> None:
             "sweep.temprature = [1]",
             "3: sweep.temprature: unknown key 'temprature'; did you mean 'temperature'?",
         ),
-        ("sweep.verbose = [true]", "3: sweep.verbose: key 'verbose' is not supported yet"),
+        ("sweep.harness = [true]", "3: sweep.harness: key 'harness' is not supported yet"),
         ("sweep.sweep = [1]", "3: sweep.sweep: key 'sweep' belongs in an [[ablation]] block"),
         (
             "sweep.temperature = [0.5,\n'hot']",

@@ -54,7 +54,7 @@ def test_key_and_value(text: str, path: tuple[str, ...], value: object) -> None:
         ("num_examples='1'", 'num_examples: num_examples must be an integer, not "1"'),
         ("rollouts_per_example=0", "rollouts_per_example must be at least 1, not 0"),
         ("num_example=1", "unknown key 'num_example'; did you mean 'num_examples'?"),
-        ("verbose=true", "key 'verbose' is not supported yet"),
+        ("harness=true", "key 'harness' is not supported yet"),
         ("num_examples.x=1", "num_examples must be an integer, not a table"),
         ("gates.0='reward >= 1'", "gates must be a list, not a table"),
         ("gates=['reward']", "gates[0]: 'reward' has no comparison"),

@@ -38,6 +38,10 @@ VALUES: dict[str, tuple[Any, Any, str]] = {
     "save_results": (True, False, "save_results"),
     "state_columns": (("a",), ("b",), "state_columns"),
     "num_workers": (2, 3, "num_workers"),
+    "verbose": (False, True, "verbose"),
+    "disable_tui": (False, True, "disable_tui"),
+    "save_to_hf_hub": (False, True, "save_to_hf_hub"),
+    "hf_hub_dataset_name": ("me/a", "me/b", "hf_hub_dataset_name"),
 }
 # They are on or not said: there is no other value that could be weaker.
 SWITCHES = {"independent_scoring"}

@@ -60,6 +60,10 @@ def test_every_key_reaches_the_spec(files: Files) -> None:
         state_columns = ["judge_response", "parsed"]
         num_workers = "auto"
         disable_env_server = true
+        verbose = true
+        disable_tui = true
+        save_to_hf_hub = true
+        hf_hub_dataset_name = "me/mine"
         markers = ["smoke", "fast", "smoke"]
         gates = ["reward >= 0.8", "pass@4 >= 0.9", "error_rate <= 0.1"]
         """
@@ -77,6 +81,8 @@ def test_every_key_reaches_the_spec(files: Files) -> None:
     assert spec.state_columns == ("judge_response", "parsed")
     assert spec.extra_env_kwargs == {"max_seq_len": 4096, "concurrency": 64}
     assert spec.reward_errors == "zero"
+    assert (spec.verbose, spec.disable_tui, spec.save_to_hf_hub) == (True, True, True)
+    assert spec.hf_hub_dataset_name == "me/mine"
     assert spec.markers == ("smoke", "fast")
     assert [gate.name for gate in spec.gates] == [
         "gate-reward",
@@ -355,7 +361,7 @@ def test_bad_settings(files: Files, levels: dict[str, Any], message: str) -> Non
             'endpoint_id = "e"\nmodel = "m"\n[[eval]]\nenv_id = "a"',
             ":1: 'model' and 'endpoint_id' are both set",
         ),
-        (one("verbose = true"), ":3: key 'verbose' is not supported yet"),
+        (one("harness = true"), ":3: key 'harness' is not supported yet"),
         (
             'taskset = true\n[[eval]]\nenv_id = "a"',
             ":1: key 'taskset' is not supported yet",
@@ -495,7 +501,7 @@ def test_a_gate_on_all_examples_is_possible(files: Files) -> None:
 
 def test_all_mistakes_are_told_at_once_by_line(files: Files) -> None:
     message = files.error(
-        'num_example = 3\n[[eval]]\nenv_id = "a"\nverbose = true\n'
+        'num_example = 3\n[[eval]]\nenv_id = "a"\nharness = true\n'
         'gates = [\n  "reward >= 0.8",\n  "reward"]\n[[eval]]\nmodel = 3\n'
     )
     starts = [line.partition(": ")[0] for line in message.splitlines()]
@@ -504,7 +510,7 @@ def test_all_mistakes_are_told_at_once_by_line(files: Files) -> None:
 
 def test_the_error_has_path_and_line_of_the_first_mistake(files: Files) -> None:
     with pytest.raises(ConfigError) as caught:
-        files.read(one("num_example = 3\nverbose = true"))
+        files.read(one("num_example = 3\nharness = true"))
     assert (caught.value.path, caught.value.line) == (files.path, 3)
 
 

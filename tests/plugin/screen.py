@@ -8,7 +8,7 @@ _CODES = re.compile(r"\x1b(\[[?\d;]*[A-Za-z]|[78DM])|([\r\n\b])|([^\x1b\r\n\b]+)
 
 
 class Screen:
-    """As much of a terminal as pytest and the status line use, and none of the forgiving kind.
+    """As much of a terminal as pytest and what is drawn use, and none of the forgiving kind.
 
     A letter in the last column leaves the cursor there, and the next letter goes to the next line.
     Whatever moves the cursor meanwhile makes the terminal forget that: then the next letter takes
@@ -41,10 +41,14 @@ class Screen:
                 self._saved = (self._row - self._top, self._column)
             elif code == "8":
                 self._go(self._top + self._saved[0], self._saved[1])
-            elif code in ("[A", "[B"):
-                self._go(self._row + (1 if code == "[B" else -1), self._column)
+            elif re.fullmatch(r"\[\d*[AB]", code):
+                count = int(code[1:-1] or 1)
+                self._go(self._row + (count if code.endswith("B") else -count), self._column)
             elif code == "[2K":
                 self._cells[self._row] = []
+            elif code == "[J":
+                del self._cells[self._row][self._column :]
+                del self._cells[self._row + 1 :]
             else:
                 assert not code or code.endswith("m"), f"unknown code {code!r}"
 

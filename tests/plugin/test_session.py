@@ -217,7 +217,7 @@ def test_words_and_letters(project: Project, url: str) -> None:
 def test_transcript_is_shown_when_asked_for(project: Project, url: str) -> None:
     project.evals('[[eval]]\nenv_id = "sums"\nnum_examples = 1', url=url)
     quiet = project.run("bench.toml")
-    assert "What is 0 + 0?" not in quiet.stdout.str()
+    assert "- rollout 0-r0 -" not in quiet.stdout.str()
     told = project.run("bench.toml", "-rA")
     told.stdout.fnmatch_lines(["*- rollout 0-r0 -*", "*What is 0 + 0?*"])
 

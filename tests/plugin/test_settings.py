@@ -184,21 +184,26 @@ OPTIONS = {
     "save-results": ("false", "save_results", False),
     "state-columns": ("a, b", "state_columns", ["a", "b"]),
     "num-workers": ("3", "num_workers", 3),
+    "hf-hub-dataset-name": ("me/mine", "hf_hub_dataset_name", "me/mine"),
 }
 
 
 def test_each_option_and_its_ini_key_reach_the_eval(project: Project) -> None:
-    of_the_session = {"max-concurrent", *(key.replace("_", "-") for key in BUDGET_KEYS)}
-    assert set(OPTIONS) == {setting.name for setting in SETTINGS} - of_the_session
+    budget = {key.replace("_", "-") for key in BUDGET_KEYS}
+    of_the_session = {"max-concurrent", "heartbeat-url", *budget}
+    switches = {setting.name for setting in SETTINGS if setting.is_switch}
+    assert set(OPTIONS) == {setting.name for setting in SETTINGS} - of_the_session - switches
     (project.path / "e.toml").write_text("")
     project.evals(ONE_EVAL)
     arguments = [f"--evals-{name}={text}" for name, (text, _, _) in OPTIONS.items()]
+    arguments += [f"--evals-{name}" for name in switches]
     header = ["--evals-header=X-A: 1", "--evals-header", "X-B: 2"]
     common = ["bench.toml", "--co", "-q", "--evals-show-config"]
     by_options = project.run(*common, *arguments, *header).stdout.str()
     lines = "\n".join(
         f"evals_{name.replace('-', '_')} = {text}" for name, (text, _, _) in OPTIONS.items()
     )
+    lines += "".join(f"\nevals_{name.replace('-', '_')} = on" for name in switches)
     header_lines = "evals_header =\n    X-A: 1\n    X-B: 2\n"
     project.pytester.makeini(f"[pytest]\n{lines}\n{header_lines}")
     by_ini = project.run(*common).stdout.str()
@@ -209,6 +214,7 @@ def test_each_option_and_its_ini_key_reach_the_eval(project: Project) -> None:
         for _, key, value in OPTIONS.values():
             if value is not None and key != "sampling_args":
                 assert spec[key] == value
+        assert spec["verbose"] and spec["disable_tui"] and spec["save_to_hf_hub"]
         assert spec["headers"] == {"X-A": "1", "X-B": "2"}
         assert spec["endpoints_path"] == str(project.path / "e.toml")
         assert spec["env_dir_path"] == str(project.path / "environments")

@@ -211,9 +211,15 @@ def test_async_fixtures_of_a_session_that_is_stopped_end_on_their_loop(
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")  # says Python of forks
 @pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "workers"])
-def test_the_live_line_costs_no_letter(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: list[str]
+@pytest.mark.parametrize("is_ci", [False, True], ids=["view", "line"])
+def test_what_is_drawn_costs_no_letter(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: list[str], is_ci: bool
 ) -> None:
+    for name in ("CI", "BUILD_NUMBER"):
+        monkeypatch.delenv(name, raising=False)
+    if is_ci:
+        monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("TERM", "xterm")
     project = Project(pytester, [])
     columns, rows = 60, 12  # a screen that scrolls, and letters that fill several lines
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -232,6 +238,7 @@ def test_the_live_line_costs_no_letter(
         session.close()
     written = session.before or ""
     assert "in flight, mean reward" in written
+    assert ("tokens running" in written) is not is_ci
     screen = Screen(columns, rows)
     screen.feed(written)
     lines = screen.lines()

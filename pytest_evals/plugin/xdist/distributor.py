@@ -193,7 +193,7 @@ class Distributor:
         """Leave no status line behind."""
         self._clock.stop()
         if self.evals is not None:
-            self.evals.terminal.erase()
+            self.evals.terminal.end()
 
     # What the scheduler asks and tells.
 

@@ -15,8 +15,9 @@ import pytest
 from ...config.budget import Budget
 from ...engine.rollouts import RolloutKey
 from ...gates.verdicts import Verdict
-from .. import itemless, reporting, starting
+from .. import heartbeat, itemless, reporting, starting
 from ..budget import SessionBudget
+from ..hub import Hub
 from ..junit import VERDICT
 from ..outcomes import HookRaisedError, short_text
 from ..owned_run import OwnedRun
@@ -144,8 +145,9 @@ class DistributedEvals(EvalOwner):
         """
         self.workers, self._in_flight = workers, in_flight
         config = self.config
-        for plugin in (reporting, self.terminal, Sections(config)):
+        for plugin in (reporting, self.terminal, Sections(config), Hub(self)):
             config.pluginmanager.register(plugin)
+        heartbeat.start(self)
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
