@@ -175,6 +175,7 @@ class DistributedEvals(EvalOwner):
         """Count a rollout that has reported, unless it is none of its run."""
         if nodeid not in self._left_out:
             self._places[index][0].reported += 1
+        self.dead_workers.reported(index)
 
     def close(self) -> None:
         """Stop the servers, close the folders, and leave no file of ours behind."""
