@@ -79,7 +79,7 @@ class Controller:
             evals = self._work.evals
             if evals is not None and evals.have_begun:
                 if not self._work.runs_ahead:
-                    evals.judge_rest()
+                    evals.judge_rest(session)
                 evals.end(session)
         return result
 

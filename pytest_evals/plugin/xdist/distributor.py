@@ -57,6 +57,7 @@ class Distributor:
         self._given_up = GivenUp(lambda: self._working, self.tell)
         self._lender: Lender | None = None
         self._ahead: bool | None = None
+        self._counted: set[str] = set()
         self._has_begun = False
         self._has_stopped = False
 
@@ -156,7 +157,9 @@ class Distributor:
         self.evals.note(run, report)
         name = report.nodeid.rpartition("::")[2]
         if report.when == "teardown" and not self.runs_ahead and name not in run.gate_names:
-            run.reported += not self.evals.is_left_out(report.nodeid)
+            is_first = report.nodeid not in self._counted  # else it was run again
+            run.reported += is_first and not self.evals.is_left_out(report.nodeid)
+            self._counted.add(report.nodeid)
 
     def _note_decided(self, report: pytest.TestReport) -> None:
         from ..outcomes import is_deciding

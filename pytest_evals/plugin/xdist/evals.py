@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -201,7 +200,7 @@ class DistributedEvals(EvalOwner):
     def _show(self, run: OwnedRun, report: pytest.TestReport) -> None:
         """Let the hooks look at the rollout of a report; fail the report where one raised."""
         text: str | None = vars(report).pop("evals_rollout", None)
-        if text is None or (report.when == "setup" and report.passed):
+        if text is None:
             return
         try:
             result = decode_result(text, eval_run_of(run))
@@ -249,15 +248,17 @@ class DistributedEvals(EvalOwner):
             itemless.report_untold(run, session)
             itemless.complete(self, run, session)
 
-    def judge_rest(self) -> None:
+    def judge_rest(self, session: pytest.Session) -> None:
         """Judge the gates that no item has judged, where every rollout has reported."""
         for run in self.owned:
             if run.was_started and run.is_done:
                 run.finish()
                 for gate in run.spec.gates:
                     if gate.name not in run.verdicts:
-                        with contextlib.suppress(HookRaisedError):  # then it is not judged
+                        try:
                             self.judge(run, gate)
+                        except HookRaisedError as error:
+                            itemless.report_failure(run, gate.name, str(error), session)
 
 
 def name_in(run: OwnedRun, nodeid: str) -> str:
