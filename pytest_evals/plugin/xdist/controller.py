@@ -66,9 +66,7 @@ class Controller:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Report at the end what no item has reported."""
-        from ..signals import StopSignals
-
-        with StopSignals(wake=lambda: None).caught():
+        with self._work.signals:
             try:
                 result = yield
             finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ class Distributor:
         scheduler: sends the items; None where xdist has none to put it before.
         evals: None until a worker has collected one.
         problem: why the runs cannot begin.
+        signals: to be left when the tests have run: SIGTERM is caught once there are evals.
     """
 
     def __init__(self, session: pytest.Session, mail: Mail) -> None:
@@ -50,6 +52,7 @@ class Distributor:
         self.scheduler: EvalScheduling | None = None
         self.evals: DistributedEvals | None = None
         self.problem: str | None = None
+        self.signals = contextlib.ExitStack()
         self._clock = Clock(mail.wake)
         self._plans: dict[Any, dict[str, Any]] = {}
         # Workers that have ended, and those that were refused.
@@ -95,9 +98,11 @@ class Distributor:
         """Take what a worker collected."""
         self._plans[node] = plan
         if self.evals is None and plan["evals"]:
+            from ..signals import StopSignals
             from .evals import DistributedEvals
             from .run_messages import RunMessages
 
+            self.signals.enter_context(StopSignals(wake=lambda: None).caught())
             self.evals = DistributedEvals(self._config, plan)
             self._mail.handlers |= RunMessages(self.evals, self.tell).handlers
 
