@@ -66,9 +66,7 @@ class Controller:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Report at the end what no item has reported."""
-        from ..signals import StopSignals
-
-        with StopSignals(wake=lambda: None).caught():
+        with self._work.signals:
             try:
                 result = yield
             finally:
@@ -79,7 +77,7 @@ class Controller:
             evals = self._work.evals
             if evals is not None and evals.have_begun:
                 if not self._work.runs_ahead:
-                    evals.judge_rest()
+                    evals.judge_rest(session)
                 evals.end(session)
         return result
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...engine.culprit import read_current
 from ...engine.rollouts import RolloutKey
 from ..owned_run import OwnedRun
-from ..stored_results import is_generated, is_scored
+from ..stored_results import is_generated
 from .plan import EvalPlan
 from .replay import absorb, broken_line
 
@@ -33,15 +33,32 @@ class DeadWorkers:
         self._places = places
         self._finished: dict[tuple[OwnedRun, RolloutKey], str] = {}
         self._unfinished: dict[tuple[OwnedRun, RolloutKey], str] = {}
+        self._reported: set[tuple[OwnedRun, RolloutKey]] = set()
         self._spared: set[int] = set()
 
     def bury(self, worker: str, runs: Iterable[OwnedRun]) -> None:
         """Take over the rows of a worker that died."""
         for run in runs:
             with run.noting_problems():
-                for key, line in absorb(run.folder, worker).items():
-                    lines = self._finished if is_scored(line) else self._unfinished
-                    lines[run, key] = line
+                for key, state, line in absorb(run.folder, worker):
+                    if (run, key) not in self._reported:
+                        self._keep((run, key), state, line)
+
+    def _keep(self, place: tuple[OwnedRun, RolloutKey], state: str, line: str) -> None:
+        if state != "scored":
+            self._unfinished[place] = line
+            self._finished.pop(place, None)
+            return
+        self._finished[place] = line
+        if not self._plans[place[0].nodeid].scores_groups:
+            self._unfinished.pop(place, None)  # else its group may have to be scored again
+
+    def reported(self, index: int) -> None:
+        """Forget the row of a rollout that has reported: it is not run again."""
+        place = self._places[index]
+        self._reported.add(place)
+        self._finished.pop(place, None)
+        self._unfinished.pop(place, None)
 
     def blamed(self, current: Path, indices: Sequence[int], code: int | None) -> int | None:
         """Return which rollout made a worker die, if one did, and note it as broken.

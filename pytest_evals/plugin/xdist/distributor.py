@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ class Distributor:
         scheduler: sends the items; None where xdist has none to put it before.
         evals: None until a worker has collected one.
         problem: why the runs cannot begin.
+        signals: to be left when the tests have run: SIGTERM is caught once there are evals.
     """
 
     def __init__(self, session: pytest.Session, mail: Mail) -> None:
@@ -54,6 +56,7 @@ class Distributor:
         self.scheduler: EvalScheduling | None = None
         self.evals: DistributedEvals | None = None
         self.problem: str | None = None
+        self.signals = contextlib.ExitStack()
         self._clock = Clock(mail.wake)
         self._plans: dict[Any, dict[str, Any]] = {}
         # Workers that have ended, and those that were refused.
@@ -61,6 +64,7 @@ class Distributor:
         self._given_up = GivenUp(lambda: self._working, self.tell)
         self._lender: Lender | None = None
         self._ahead: bool | None = None
+        self._counted: set[str] = set()
         self._has_begun = False
         self._has_stopped = False
 
@@ -98,9 +102,11 @@ class Distributor:
         """Take what a worker collected."""
         self._plans[node] = plan
         if self.evals is None and plan["evals"]:
+            from ..signals import StopSignals
             from .evals import DistributedEvals
             from .run_messages import RunMessages
 
+            self.signals.enter_context(StopSignals(wake=lambda: None).caught())
             self.evals = DistributedEvals(self._config, plan)
             self._mail.handlers |= RunMessages(self.evals, self.tell).handlers
 
@@ -162,7 +168,9 @@ class Distributor:
         self.evals.note(run, report)
         name = report.nodeid.rpartition("::")[2]
         if report.when == "teardown" and not self.runs_ahead and name not in run.gate_names:
-            run.reported += not self.evals.is_left_out(report.nodeid)
+            is_first = report.nodeid not in self._counted  # else it was run again
+            run.reported += is_first and not self.evals.is_left_out(report.nodeid)
+            self._counted.add(report.nodeid)
 
     def _note_decided(self, report: pytest.TestReport) -> None:
         from ..outcomes import is_deciding

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -200,6 +199,7 @@ class DistributedEvals(EvalOwner):
         """Count a rollout that has reported, unless it is none of its run."""
         if nodeid not in self._left_out:
             self._places[index][0].reported += 1
+        self.dead_workers.reported(index)
 
     def close(self) -> None:
         """Stop the servers, close the folders, and leave no file of ours behind."""
@@ -226,7 +226,7 @@ class DistributedEvals(EvalOwner):
     def _show(self, run: OwnedRun, report: pytest.TestReport) -> None:
         """Let the hooks look at the rollout of a report; fail the report where one raised."""
         text: str | None = vars(report).pop("evals_rollout", None)
-        if text is None or (report.when == "setup" and report.passed):
+        if text is None:
             return
         try:
             result = decode_result(text, eval_run_of(run))
@@ -274,15 +274,17 @@ class DistributedEvals(EvalOwner):
             itemless.report_untold(run, session)
             itemless.complete(self, run, session)
 
-    def judge_rest(self) -> None:
+    def judge_rest(self, session: pytest.Session) -> None:
         """Judge the gates that no item has judged, where every rollout has reported."""
         for run in self.owned:
             if run.was_started and run.is_done:
                 run.finish()
                 for gate in run.spec.gates:
                     if gate.name not in run.verdicts:
-                        with contextlib.suppress(HookRaisedError):  # then it is not judged
+                        try:
                             self.judge(run, gate)
+                        except HookRaisedError as error:
+                            itemless.report_failure(run, gate.name, str(error), session)
 
 
 def name_in(run: OwnedRun, nodeid: str) -> str:

@@ -139,7 +139,8 @@ class Inbox:
             stolen = [index for index in self._plain if index in wanted]
             if len(stolen) < len(wanted):
                 stolen = []  # all of them or none, as xdist's own workers do
-            kept = [index for index in self._plain if index not in stolen]
+            gone = {*stolen}
+            kept = [index for index in self._plain if index not in gone]
             self._plain.clear()
             self._plain.extend(kept)
         self._interactor.sendevent("unscheduled", indices=stolen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ...engine.rollouts import RolloutKey
 from ...store import rows
@@ -12,23 +13,20 @@ from ...store.encoding import to_json
 from ...store.run_folder import RunFolder
 
 
-def absorb(folder: RunFolder, worker: str) -> dict[RolloutKey, str]:
-    """Move the lines of a dead worker to results.jsonl.
+def absorb(folder: RunFolder, worker: str) -> Iterator[tuple[RolloutKey, str, str]]:
+    """Move the lines of a dead worker to results.jsonl, one at a time: there may be gigabytes.
 
     What other workers write from now on replaces them: among the files of workers there is no
     order.
 
-    Returns:
-        The last line of each rollout.
+    Yields:
+        Which rollout a line is of, the state of that and the line, in order.
     """
     path = folder.path / f"results.{worker}.jsonl"
-    last: dict[RolloutKey, str] = {}
-    for line in _whole_lines(path):
+    for row, line in _whole_lines(path):
         folder.append(line)
-        row = json.loads(line)
-        last[row["example_id"], row["rollout"]] = line
+        yield (row["example_id"], row["rollout"]), row["state"], line
     path.unlink(missing_ok=True)
-    return last
 
 
 def broken_line(key: RolloutKey, line: str | None, error: BaseException) -> str:
@@ -49,16 +47,16 @@ def broken_line(key: RolloutKey, line: str | None, error: BaseException) -> str:
     return to_json(json.loads(line) | {name: failure[name] for name in kept}) + "\n"
 
 
-def _whole_lines(path: Path) -> Iterator[str]:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+def _whole_lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    if not path.exists():
         return
-    for line in data.split(b"\n")[:-1]:  # a last line without an end was torn
-        try:
-            text = line.decode()
-            row = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and {"example_id", "rollout", "state"} <= row.keys():
-            yield text + "\n"
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                text = line.decode()
+                row = json.loads(text)
+            except ValueError:
+                continue
+            is_row = isinstance(row, dict) and {"example_id", "rollout", "state"} <= row.keys()
+            if is_row and text.endswith("\n"):  # else it was torn
+                yield row, text

@@ -31,6 +31,8 @@ class WorkerReports:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put the rollout itself on its report where a hook at the controller looks at it."""
         report = yield
+        if report.when == "setup" and report.passed:
+            return report  # the report of the call follows
         hook = item.config.hook.pytest_evals_rollout_complete
         if isinstance(item, RolloutItem) and item.result is not None and hook.get_hookimpls():
             vars(report)["evals_rollout"] = encode_result(item.result, self._mask)

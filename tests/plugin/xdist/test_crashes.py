@@ -111,6 +111,42 @@ def test_what_waits_for_its_score_is_not_asked_again(
     assert [row["reward"] for row in deadly.rows()] == [1.0, 2.0, 3.0]
 
 
+# Ends a worker, once, when it has written the score of the first of a group.
+ENDING_IN_A_GROUP = """
+    import json, os, pathlib, signal
+    from pytest_evals.store.run_folder import RunFolder
+
+    append = RunFolder.append
+
+    def append_and_die(folder, line):
+        append(folder, line)
+        mark = pathlib.Path("ended")
+        if json.loads(line)["state"] == "scored" and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def pytest_configure(config):
+        if hasattr(config, "workerinput"):
+            RunFolder.append = append_and_die
+"""
+
+
+def test_a_group_that_is_half_scored_on_disk_is_not_asked_again(
+    deadly: Project, slow_demo: DemoServer
+) -> None:
+    deadly.pytester.makeconftest(ENDING_IN_A_GROUP)
+    bench = (
+        '[[eval]]\nenv_id = "deadly"\nnum_examples = -1\n'
+        "rollouts_per_example = 3\nenv_args = { groups = true, examples = 1 }\n"
+    )
+    deadly.evals(bench, url=slow_demo.url)
+    result = deadly.run("bench.toml", "-n2")
+    assert result.ret == 0, result.stdout.str()
+    assert (deadly.path / "ended").exists()
+    assert slow_demo.requests == 3
+    assert [row["reward"] for row in deadly.rows()] == [1.0, 2.0, 3.0]
+
+
 def test_when_workers_run_out_the_eval_fails(deadly: Project, slow_demo: DemoServer) -> None:
     deadly.evals(BENCH + 'env_args = { by = "kill", examples = 60 }', url=slow_demo.url)
     for example in range(60):

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_evals.demo.server import DemoServer
 from pytest_evals.plugin.xdist import surface
+from pytest_evals.plugin.xdist.inbox import Inbox
 from pytest_evals.plugin.xdist.unsent_rollouts import UnsentRollouts
 from pytest_evals.plugin.xdist.waiting_gates import WaitingGates
 
@@ -139,3 +140,31 @@ def test_a_worker_is_sent_nothing_of_what_it_has_given_up() -> None:
     unsent.take_back({11: [11]})
     assert unsent.take(share=4, have=0, workers=1, without={"a", "b"}) == []
     assert unsent.take(share=4, have=0, workers=1) == [[0, 1], [2], [11]]
+
+
+class Index(int):
+    """An index that counts how often it is compared."""
+
+    comparisons = 0
+    __hash__ = int.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Index.comparisons += 1
+        return int(self) == other
+
+
+def test_what_is_stolen_is_found_at_once() -> None:
+    sent: list[list[int]] = []
+    interactor: Any = SimpleNamespace(
+        channel=SimpleNamespace(setcallback=lambda hear, endmarker: hears.append(hear)),
+        sendevent=lambda name, indices: sent.append(indices),
+    )
+    hears: list[Any] = []
+    link: Any = SimpleNamespace(listen=lambda hear: None)
+    inbox = Inbox(link)
+    inbox.follow(interactor, [object()] * 1000, lambda: None)  # type: ignore[list-item]
+    hears[0](("runtests", {"indices": [Index(number) for number in range(1000)]}))
+    hears[0](("steal", {"indices": list(range(1, 900))}))
+    assert sent == [list(range(1, 900))]
+    assert Index.comparisons < 5000
+    assert inbox.take_plain() == (0, 900)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_evals.demo.server import DemoServer
 
-from ..conftest import Project
+from ..conftest import SUMS, Project
 
 BENCH = """
     [[eval]]
@@ -90,3 +90,39 @@ def test_another_loop_in_the_worker_runs_the_items_it_is_sent(project: Project) 
         result = project.run("bench.toml", "-n2")
         assert server.requests == 24
     assert result.ret == 0, result.stdout.str()
+
+
+def test_a_metric_that_raises_is_told_with_its_error(project: Project, url: str) -> None:
+    project.pytester.makeconftest(
+        SCHEDULER
+        + """
+    def pytest_evals_metric(metric):
+        raise OSError(f"nothing is known of {metric}")
+    """
+    )
+    project.evals('[[eval]]\nenv_id = "sums"\ngates = ["novel >= 0.5"]', url=url)
+    result = project.run("bench.toml", "-n2")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["FAILED bench.toml::sums::gate-novel - *OSError: nothing is known of novel*"]
+    )
+
+
+def test_an_item_that_is_run_again_counts_once(project: Project, url: str) -> None:
+    project.pytester.makeconftest(SCHEDULER)
+    source = SUMS.replace(
+        "    def correct(completion, answer):",
+        """    import pathlib
+
+    def correct(completion, answer):
+        if answer == "2" and not pathlib.Path("raised").exists():
+            pathlib.Path("raised").touch()
+            raise ValueError("once")""",
+    )
+    project.environment("sums", source)
+    bench = '[[eval]]\nenv_id = "sums"\nrollouts_per_example = 1\ngates = ["reward >= 0.1"]'
+    project.evals(bench, url=url)
+    result = project.run("bench.toml", "-n2", "--reruns=1")
+    assert result.ret == 0, result.stdout.str()
+    assert (project.path / "raised").exists()
+    assert result.parseoutcomes()["rerun"] == 1

@@ -178,3 +178,53 @@ def test_a_gate_whose_item_is_skipped_has_judged_nothing(project: Project, url: 
     assert result.ret == 1
     result.assert_outcomes(passed=12, skipped=1, failed=1)
     result.stdout.fnmatch_lines(["NOT JUDGED: sums: error_rate <= 0: its item did not run"])
+
+
+ONCE = """
+    from pathlib import Path
+    from pytest_evals.plugin.xdist import reports
+
+    encode = reports.encode_result
+
+    def note(name, word):
+        with open(name, "a") as file:
+            file.write(word + "\\n")
+
+    def encode_result(result, mask):
+        note("encoded", "one")
+        return encode(result, mask)
+
+    reports.encode_result = encode_result
+
+    def pytest_evals_rollout_complete(result):
+        note("shown", result.outcome)
+"""
+
+
+def test_a_rollout_travels_once_to_a_hook(project: Project, url: str) -> None:
+    project.pytester.makeconftest(ONCE)
+    project.environment(
+        "odd",
+        """
+        import pytest_evals as vf
+
+        def odd(info):
+            if info["n"] == 0:
+                raise vf.InfraError("the judge is down")
+            if info["n"] == 1:
+                raise ValueError("broken")
+            return 1.0
+
+        def load_environment():
+            rows = [{"question": "?", "info": {"n": n}} for n in range(4)]
+            return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric(funcs=[odd]))
+        """,
+    )
+    bench = '[[eval]]\nenv_id = "odd"\nrollouts_per_example = 1\ngates = ["error_rate <= 0.5"]'
+    project.evals(bench, url=url)
+    project.run("bench.toml", "-n2")
+    encoded = (project.path / "encoded").read_text().split()
+    shown = sorted((project.path / "shown").read_text().split())
+    assert len(encoded) == 4
+    assert len(shown) == 4
+    assert {"scored", "unmeasured"} <= {*shown}

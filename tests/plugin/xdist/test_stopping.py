@@ -89,6 +89,26 @@ def test_sigterm_to_every_process(project: Project, session: subprocess.Popen[st
     _check(project, output)
 
 
+@pytest.mark.parametrize("args", [("test_plain.py",), ("test_plain.py", "bench.toml")])
+def test_sigterm_is_left_alone_without_evals(
+    project: Project, url: str, args: tuple[str, ...]
+) -> None:
+    project.evals('[[eval]]\nenv_id = "sums"', url=url)
+    project.pytester.makepyfile(test_plain="def test_one(): ...")
+    project.pytester.makeconftest(
+        """
+        import pathlib, signal
+
+        def pytest_runtest_logreport(report):
+            is_left = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            pathlib.Path("left").write_text(str(is_left))
+        """
+    )
+    assert project.run(*args, "-n1").ret == 0
+    assert (project.path / "left").read_text() == str("bench.toml" not in args)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def test_workers_end_when_the_controller_is_killed(project: Project) -> None:
     with DemoServer(latency=0.1) as server:
         project.evals(MANY, url=server.url)
