@@ -26,11 +26,13 @@ class Admission:
     Attributes:
         slots: to be taken and given back by whoever starts what `next` returns.
         outages: to be told what became of it.
+        spent: why nothing more is to be asked; None as long as the budget allows it.
     """
 
     def __init__(self, limits: Limits, groups: GroupBoard) -> None:
         self.slots = Slots(limits)
         self.outages = Outages()
+        self.spent: str | None = None
         self._groups = groups
         self._waiting = WaitingRollouts()
 
@@ -60,11 +62,14 @@ class Admission:
             elif scoring.is_given_up:
                 yield from map(scoring.refused, self._waiting.take_all(run))
 
-    def drop(self, error: BudgetSpentError) -> Iterator[RolloutResult]:
-        """Yield as missing what waits to be asked for, which then waits no more.
+    def drop(self) -> Iterator[RolloutResult]:
+        """Yield as missing what waits to be asked for once the budget is spent.
 
-        What the model has answered and has only to be scored is left.
+        What the model has answered and has only to be scored goes on waiting.
         """
+        if self.spent is None:
+            return
+        error = BudgetSpentError(self.spent)
         jobs = [job for run in self._waiting.runs for job in self._waiting.take_all(run)]
         self._waiting.add(job for job in jobs if job.stored is not None)
         for job in jobs:

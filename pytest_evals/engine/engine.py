@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from ..endpoints.endpoint import Endpoint
-from ..errors import BudgetSpentError, ModelError, SetupError
+from ..errors import ModelError, SetupError
 from .admission import Admission
 from .attempts import ENDINGS, Attempt, conclude, generate, jobs_anew
 from .clients import EndpointClients, MakeClient
@@ -63,7 +63,6 @@ class Engine:
         self._admission = Admission(Limits(limit if limit > 0 else None), self._groups)
         self._tasks: dict[asyncio.Task[None], Attempt] = {}
         self._stopping = False
-        self._spent: str | None = None
         self._shutdown: Shutdown | None = None
         self._is_blocked = False
         # What rollouts start from: one must not see the context variables of another.
@@ -108,7 +107,7 @@ class Engine:
 
     def spend(self, reason: str) -> None:
         """Start nothing more, and deliver what waits as missing; safe to call from any thread."""
-        self._spent = reason
+        self._admission.spent = reason
         with contextlib.suppress(RuntimeError):  # closed by now
             self._host.loop.call_soon_threadsafe(self._proceed)
 
@@ -194,10 +193,9 @@ class Engine:
         self._proceed()
 
     def _fill(self) -> None:
-        if self._spent is not None and not self._stopping:
-            for dropped in self._admission.drop(BudgetSpentError(self._spent)):
-                self._deliver(dropped)
         while not self._stopping:
+            for dropped in self._admission.drop():
+                self._deliver(dropped)
             work = self._admission.next()
             if work is None:
                 return
@@ -263,7 +261,7 @@ class Engine:
         if not attempts:
             return
         try:
-            await score(attempts, as_group=as_group, spent=self._spent)
+            await score(attempts, as_group=as_group, spent=self._admission.spent)
         except ENDINGS as error:
             self._fail(attempts, error, "a reward function cancelled the scoring")
         if anew := jobs_anew(attempts):
