@@ -33,6 +33,7 @@ class Admission:
     Attributes:
         slots: to be taken and given back by whoever starts what `next` returns.
         outages: to be told what became of it.
+        spent: why nothing more is to be asked; None as long as the budget allows it.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Admission:
     ) -> None:
         self.slots = Slots(limits)
         self.outages = Outages()
+        self.spent: str | None = None
         self._groups = groups
         self._waiting = WaitingRollouts()
         self._on_given_up = on_given_up
@@ -89,11 +91,14 @@ class Admission:
         self._groups.forget(free)
         return bound
 
-    def drop(self, error: BudgetSpentError) -> Iterator[RolloutResult]:
-        """Yield as missing what waits to be asked for, which then waits no more.
+    def drop(self) -> Iterator[RolloutResult]:
+        """Yield as missing what waits to be asked for once the budget is spent.
 
-        What the model has answered and has only to be scored is left.
+        What the model has answered and has only to be scored goes on waiting.
         """
+        if self.spent is None:
+            return
+        error = BudgetSpentError(self.spent)
         jobs = [job for run in self._waiting.runs for job in self._waiting.take_all(run)]
         self._waiting.add(job for job in jobs if job.stored is not None)
         for job in jobs:

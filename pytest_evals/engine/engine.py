@@ -10,7 +10,7 @@ from typing import Any
 
 from ..clients.asking import TURN
 from ..endpoints.endpoint import Endpoint
-from ..errors import BudgetSpentError, ModelError, SetupError
+from ..errors import ModelError, SetupError
 from .admission import Admission, GivenUp
 from .attempts import ENDINGS, Attempt, conclude, jobs_anew
 from .clients import EndpointClients, MakeClient
@@ -74,7 +74,6 @@ class Engine:
         self._admission = Admission(limits, self._groups, on_given_up)
         self._tasks: dict[asyncio.Task[None], Attempt] = {}
         self._stopping = False
-        self._spent: str | None = None
         self._shutdown: Shutdown | None = None
         self._is_blocked = False
         # What rollouts start from: one must not see the context variables of another.
@@ -119,7 +118,7 @@ class Engine:
 
     def spend(self, reason: str) -> None:
         """Start nothing more, and deliver what waits as missing; safe to call from any thread."""
-        self._spent = reason
+        self._admission.spent = reason
         with contextlib.suppress(RuntimeError):  # closed by now
             self._host.loop.call_soon_threadsafe(self._proceed)
 
@@ -205,10 +204,9 @@ class Engine:
         self._proceed()
 
     def _fill(self) -> None:
-        if self._spent is not None and not self._stopping:
-            for dropped in self._admission.drop(BudgetSpentError(self._spent)):
-                self._deliver(dropped)
         while not self._stopping:
+            for dropped in self._admission.drop():
+                self._deliver(dropped)
             work = self._admission.next()
             if work is None:
                 return
@@ -272,7 +270,7 @@ class Engine:
             return
         try:
             async with self._phases.turn("scoring"):
-                await score(attempts, as_group=as_group, spent=self._spent)
+                await score(attempts, as_group=as_group, spent=self._admission.spent)
         except ENDINGS as error:
             self._fail(attempts, error, "a reward function cancelled the scoring")
         if anew := jobs_anew(attempts):
@@ -290,7 +288,7 @@ class Engine:
             self._proceed()
 
     def _may_not_ask(self) -> bool:
-        return self._stopping or self._spent is not None
+        return self._stopping or self._admission.spent is not None
 
     def _score_rest(self, attempts: list[Attempt]) -> None:
         """Score what was put aside: for another rollout that failed, or until all are there."""
