@@ -108,6 +108,7 @@ class Admission:
             yield RolloutResult(job.run, job.key, "missing", now, now, error=error)
             if self._groups.holds(job):
                 self._groups.put_aside(self._groups.ended(Attempt(job, error=error)))
+            self._groups.let_go(job)
 
     def demand(self) -> Demand:
         """Return what there is to do."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
-from ..clients.asking import TURN
 from ..endpoints.endpoint import Endpoint
 from ..errors import ModelError, SetupError
 from .admission import Admission, GivenUp
@@ -20,12 +18,12 @@ from .health import EndpointHealth
 from .loop import LoopHost, LoopThread
 from .notice import Notice
 from .oldest import Oldest, oldest_of
-from .output import CURRENT_OUTPUT
 from .phase_slots import MakeSlots, PhaseSlots
 from .rollouts import RolloutJob, RolloutResult
 from .scoring import clean_up, score
 from .shutdown import Shutdown
 from .slots import Demand, Limits
+from .tasks import RolloutTasks
 from .teardown import tear_down
 
 # How long is waited for all that ends on the loop in the end, and for that where it is blocked.
@@ -70,14 +68,11 @@ class Engine:
         self._deliver = deliver
         self._groups = GroupBoard(interleaves=interleaves)
         self._phases = PhaseSlots(phase_slots)
-        limits = Limits(limit if limit > 0 else None)
-        self._admission = Admission(limits, self._groups, on_given_up)
-        self._tasks: dict[asyncio.Task[None], Attempt] = {}
+        self._admission = Admission(Limits(limit if limit > 0 else None), self._groups, on_given_up)
+        self._tasks = RolloutTasks()
         self._stopping = False
         self._shutdown: Shutdown | None = None
         self._is_blocked = False
-        # What rollouts start from: one must not see the context variables of another.
-        self._context = contextvars.copy_context()
         self._host = LoopThread("pytest-evals") if host is None else host
         self._notice = None if on_demand is None else Notice(self._host.loop, on_demand)
 
@@ -227,20 +222,11 @@ class Engine:
         self._admission.slots.take(job.run)
         self._health_of(job.run.endpoint).in_flight += 1
         attempt = Attempt(job)
-        task = self._spawn(self._roll_out(attempt), attempt)
+        task = self._tasks.spawn(self._host.loop, self._roll_out(attempt), attempt)
         # A callback, not a finally: a task cancelled before its first step runs no body.
         task.add_done_callback(lambda task: self._ended(attempt, task))
         if not self._admission.has_waiting(job.run):
             self._tell_soon()
-
-    def _spawn(self, work: Coroutine[Any, Any, None], attempt: Attempt) -> asyncio.Task[None]:
-        context = self._context.copy()
-        context.run(CURRENT_OUTPUT.set, attempt.output)
-        if attempt.job.turn:
-            context.run(TURN.set, attempt.job.turn)
-        task = self._host.loop.create_task(work, context=context)
-        self._tasks[task] = attempt
-        return task
 
     async def _roll_out(self, attempt: Attempt) -> None:
         client = self._clients.of(attempt.job.run.endpoint)
@@ -293,14 +279,13 @@ class Engine:
     def _score_rest(self, attempts: list[Attempt]) -> None:
         """Score what was put aside: for another rollout that failed, or until all are there."""
         self._admission.slots.take(attempts[0].job.run)
-        as_group = is_scored_by_group(attempts[0].job)
-        task = self._spawn(self._score(attempts, as_group=as_group), attempts[0])
+        scoring = self._score(attempts, as_group=is_scored_by_group(attempts[0].job))
+        task = self._tasks.spawn(self._host.loop, scoring, attempts[0])
         task.add_done_callback(lambda task: self._rest_scored(attempts, task))
 
     def _rest_scored(self, attempts: list[Attempt], task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
+        failure = self._tasks.landed(task)
         self._admission.slots.give_back(attempts[0].job.run)
-        failure = None if task.cancelled() else task.exception()
         if self._stopping:
             return
         for attempt in attempts:
@@ -320,12 +305,10 @@ class Engine:
     def _ended(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
         run = attempt.job.run
         health, slots = self._health_of(run.endpoint), self._admission.slots
-        self._tasks.pop(task, None)
+        failure = self._tasks.landed(task)
         was_uneven = slots.are_uneven(run)
         slots.give_back(run)
         health.in_flight -= 1
-        # Asked for in any case: asyncio complains of an exception that nobody looked at.
-        failure = None if task.cancelled() else task.exception()
         if self._stopping:
             return
         if task.cancelled():

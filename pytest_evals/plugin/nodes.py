@@ -18,6 +18,7 @@ from ..gates.grammar import Gate, parse_gates
 from . import outcomes
 from .marks import is_ruled_out
 from .owned_run import set_headings
+from .preparing import prepare
 from .runs import Run
 from .session import EvalSession
 
@@ -191,7 +192,7 @@ class Eval(EvalCollector):
             return
         session = EvalSession.of(self.config)
         with session.reported_errors(self):
-            run = session.prepare(self.spec, self.nodeid, self.ihook, self._siblings)
+            run = prepare(session, self.spec, self.nodeid, self.ihook, self._siblings)
         if run is None:
             return
         set_headings(session.runs)

@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..clients.factory import check_arguments, check_client_type
 from ..clients.metered import Count
 from ..clients.request_limits import RequestLimits
 from ..clients.request_slots import Fixed, RequestSlots
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
-from ..store.fingerprint import digests
-from ..store.rows import STANDARD_KEYS
-from . import options, starting, tracebacks, verbose
+from . import options, starting, tracebacks
 from .budget import SessionBudget, amounts
 from .capture import OutputCapture
 from .endpoints import SessionEndpoints
 from .environments import SessionEnvironments
-from .hub import check_hub
 from .owner import EvalOwner
 from .prices import SessionPrices
 from .reading import EvalReader
@@ -73,7 +69,7 @@ class EvalSession(EvalOwner):
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
         self.endpoints = SessionEndpoints(
-            config.invocation_params.dir, self.secrets, self._are_clients_brought
+            config.invocation_params.dir, self.secrets, self.are_clients_brought
         )
         self.environments = SessionEnvironments(config)
         self.cache = SessionCache(config, self.secrets.mask)
@@ -237,59 +233,8 @@ class EvalSession(EvalOwner):
         """Rollouts in flight over the whole session; 0 or less for no limit."""
         return self.reader.max_concurrent
 
-    def prepare(
-        self, spec: EvalSpec, nodeid: str, hook: Any, siblings: list[EvalSpec]
-    ) -> Run | None:
-        """Make everything one eval needs before its first model call.
-
-        Args:
-            hook: the hooks in force where the eval's file lies.
-            siblings: the evals of the same file, to name those that lack the same key.
-
-        Returns:
-            None when its endpoint's missing key, the cache or the prices were reported already.
-
-        Raises:
-            SetupError: the endpoint, the key, the cache, the prices or the environment cannot be
-                used.
-        """
-        if not (self.cache.open() and self.prices.read()):
-            return None
-        check_hub(spec, [run.spec for run in self.runs])
-        endpoint = self.endpoints.of(spec)
-        self.prices.check(spec, endpoint, self.reader.budget)
-        if not self._are_clients_brought():
-            check_client_type(endpoint)
-        check_arguments(endpoint, spec.sampling_args)
-        if not self.cache.replays and not self.endpoints.read_key(endpoint, siblings):
-            return None
-        environment = self.environments.of(spec, hook)
-        examples = environment.get_eval_dataset(n=spec.num_examples, seed=spec.order)
-        warnings = self.environments.check(spec, environment, examples)
-        warnings += [
-            f"state column {name!r}: every row has a key of that name, which stays as it is"
-            for name in spec.state_columns
-            if name in STANDARD_KEYS
-        ]
-        run = Run(
-            spec,
-            endpoint,
-            environment,
-            examples,
-            nodeid,
-            self.secrets.mask,
-            accepts_partial=bool(self.config.getoption("evals_partial")),
-            env_version=self.environments.version_of(spec),
-            dataset=digests(examples),
-        )
-        if spec.verbose:
-            verbose.log_in_detail(self.config)
-        for text in warnings:
-            run.warn(f"{spec.name}: {text}")
-        self.runs.append(run)
-        return run
-
-    def _are_clients_brought(self) -> bool:
+    def are_clients_brought(self) -> bool:
+        """Whether a hook makes clients, perhaps of wire formats that are not known here."""
         return bool(self.config.hook.pytest_evals_make_client.get_hookimpls())
 
     def obtain(self, item: RolloutItem) -> RolloutResult:

@@ -12,8 +12,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import Outcome
 from ..messages import as_tool_call
-from ..state import Span, Spans, State, Timing
+from ..state import State, Timing
 from .encoding import readable, to_json
+from .timings import timing_columns
 
 Row: TypeAlias = dict[str, Any]
 
@@ -139,7 +140,7 @@ def generated_line(
         "reward": None,
         "correct": None,
         "error": None,
-        "timing": _timing(state.timing),
+        "timing": timing_columns(state.timing),
         "metrics": {},
         "state": "generated",
         UNSCORED: kept,
@@ -171,7 +172,7 @@ def scored_line(
         "reward": reward,
         "correct": reward >= pass_threshold,
         "error": None,
-        "timing": _timing(state.timing),
+        "timing": timing_columns(state.timing),
         "metrics": metrics,
         "state": "scored",
     }
@@ -215,7 +216,7 @@ def failed_line(
         "reward": None,
         "correct": None,
         "error": described,
-        "timing": _timing(Timing(start_time=0.0) if state is None else state.timing),
+        "timing": timing_columns(Timing(start_time=0.0) if state is None else state.timing),
         "metrics": {},
         "error_chain": described["error_chain_repr"],
         "long_error_chain": described["error_chain_str"],
@@ -315,34 +316,6 @@ def _sum_calls(state: State) -> tuple[int, str | None, dict[str, int] | None]:
             "final_input_tokens": max(0, context - written),
         },
     )
-
-
-def _timing(timing: Timing) -> Row:
-    setup, scoring = _span(timing.setup), _span(timing.scoring)
-    model, env = _spans(timing.model), _spans(timing.env)
-    total = overhead = 0.0
-    if timing.scoring.end > 0.0:
-        total = timing.scoring.end - timing.generation.start
-        overhead = total - sum([part["duration"] for part in (setup, model, env, scoring)])
-    return {
-        "start_time": timing.start_time,
-        "setup": setup,
-        "generation": _span(timing.generation),
-        "scoring": scoring,
-        "model": model,
-        "env": env,
-        "total": total,
-        "overhead": overhead,
-    }
-
-
-def _span(span: Span) -> Row:
-    return {"start": span.start, "end": span.end, "duration": span.duration}
-
-
-def _spans(spans: Spans) -> Row:
-    rows = [_span(span) for span in spans.spans]
-    return {"spans": rows, "duration": sum([row["duration"] for row in rows], 0.0)}
 
 
 def _describe(error: BaseException) -> dict[str, str]:

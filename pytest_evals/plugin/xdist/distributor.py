@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -230,29 +230,19 @@ class Distributor:
     def _why_not_to_begin(self) -> str | None:
         if any(plan["has_failed"] for plan in self._plans.values()):
             return "evals could not be collected"
-        from .plan import disagreement
-
-        found = disagreement({node: plan["evals"] for node, plan in self._plans.items()})
-        if found is None:
-            return None
-        self._report_difference(*found)
-        return "different evals were collected"
+        are_the_same = self._are_the_same(self._plans)
+        return None if are_the_same else "different evals were collected"
 
     def _fits(self, node: Any) -> bool:
         """Whether a worker that comes late collected the same evals; reports it where not."""
         if self._plans[node]["has_failed"]:
             return False  # as its own reports say
-        from .plan import disagreement
+        return self._are_the_same([next(iter(self._plans)), node])
 
-        first = next(iter(self._plans))
-        found = disagreement({each: self._plans[each]["evals"] for each in (first, node)})
-        if found is not None:
-            self._report_difference(*found)
-        return found is None
+    def _are_the_same(self, nodes: Iterable[Any]) -> bool:
+        from .plan import are_the_same
 
-    def _report_difference(self, node: Any, text: str) -> None:
-        report = pytest.CollectReport(node.gateway.id, "failed", text, [])
-        self._config.hook.pytest_collectreport(report=report)
+        return are_the_same(self._config, {node: self._plans[node]["evals"] for node in nodes})
 
     def _begin_runs(self, evals: DistributedEvals) -> None:
         from .. import itemless

@@ -107,15 +107,18 @@ def decode_eval(encoded: Mapping[str, Any]) -> EvalPlan:
     )
 
 
-def disagreement(evals: Mapping[Any, list[dict[str, Any]]]) -> tuple[Any, str] | None:
-    """Return the first worker that collected other evals than the first one, and in what."""
+def are_the_same(config: pytest.Config, evals: Mapping[Any, list[dict[str, Any]]]) -> bool:
+    """Whether workers collected the same evals; reports the first that differs from the first."""
     (first, expected), *others = evals.items()
     for node, theirs in others:
-        text = _difference(expected, theirs)
-        if text is not None:
+        difference = _difference(expected, theirs)
+        if difference is not None:
             who = f"{first.gateway.id} and {node.gateway.id}"
-            return node, f"different evals were collected by {who}: {text}"
-    return None
+            text = f"different evals were collected by {who}: {difference}"
+            report = pytest.CollectReport(node.gateway.id, "failed", text, [])
+            config.hook.pytest_collectreport(report=report)
+            return False
+    return True
 
 
 def _difference(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> str | None:
