@@ -45,7 +45,7 @@ def pytest_evals_make_client(
     """Return what asks the models of `endpoint`, or None for the plugin's own client.
 
     Called on the event loop the client will be used on, once for each endpoint; `key` is the
-    value of its key variable.
+    value of its key variable. Not called in a replay (`--evals-cache=read`).
     """
 
 
@@ -54,7 +54,8 @@ def pytest_evals_rollout_complete(
 ) -> None:
     """Look at a rollout that ended, just before its item reports it. Its row is on disk.
 
-    One that a session continues and an earlier one rolled out has `result.is_earlier`.
+    One that a session continues and an earlier one rolled out has `result.is_earlier`. Rollouts
+    that a spent budget left out did not begin, and are not shown.
 
     Under xdist this is called where pytest was; there the result's `run` has no environment and
     its `error` no type of its own.
