@@ -197,6 +197,8 @@ class Distributor:
         except ResultsError as error:
             itemless.report_failure(error.run, "results", str(error), self._session)
             self.problem = "results cannot be kept"
+            if not self.runs_ahead:  # xdist has sent items: a worker that drops them is a crash
+                pytest.exit(self.problem, returncode=1)
             return
         if (seconds := evals.terminal.refresh_seconds) is not None:
             self._clock.start(seconds)
