@@ -254,6 +254,8 @@ class Distributor:
         except ResultsError as error:
             itemless.report_failure(error.run, "results", str(error), self._session)
             self.problem = "results cannot be kept"
+            if not self.runs_ahead:  # xdist has sent items: a worker that drops them is a crash
+                pytest.exit(self.problem, returncode=1)
             return
         surface.limit_restarts(self._config, _RESTARTS * self.num_workers)
         evals.begin_budget(partial(self._mail.tell_all, "spent"), self._mail.wake)

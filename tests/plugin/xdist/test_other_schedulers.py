@@ -66,6 +66,17 @@ def test_with_another_scheduler_a_red_gate_fails_the_build(project: Project, url
     result.stdout.fnmatch_lines(["FAILED bench.toml::sums::gate-reward-2 - reward * < 1.5 *"])
 
 
+def test_with_another_scheduler_no_run_is_continued(project: Project) -> None:
+    with DemoServer() as server:
+        project.evals(BENCH.format(limit=0.2), url=server.url)
+        assert project.run("bench.toml").ret == 0
+        project.pytester.makeconftest(SCHEDULER)
+        result = project.run("bench.toml", "-n2", "--evals-resume")
+        assert server.requests == 24
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*another scheduler than that of this plugin*without -n*"])
+
+
 def test_a_scheduler_of_the_projects_own_has_the_plain_tests(project: Project, url: str) -> None:
     project.pytester.makeconftest(
         """
