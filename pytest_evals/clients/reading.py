@@ -6,22 +6,28 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import EmptyModelResponseError, InvalidModelResponseError
+from ..errors import EmptyModelResponseError, InvalidModelResponseError, RejectedError
 from ..messages import Usage
 from .target import Target
 
 _QUOTED = 200
+# How the lines of a text/event-stream begin. Whoever answers so was not asked to.
+_EVENTS = (b"data:", b"event:", b"id:", b"retry:", b": ")
+_STREAMS = "is a stream of events, which is not read; let the server answer in one piece"
 
 
 def json_object(raw: bytes, target: Target) -> dict[str, Any]:
     """Return the object that a body is.
 
     Raises:
+        RejectedError: it is a stream of events; quotes its first characters, too.
         InvalidModelResponseError: it is something else; quotes its first characters.
     """
     try:
         reply = json.loads(raw)
     except (ValueError, RecursionError):
+        if raw.lstrip().startswith(_EVENTS):
+            raise RejectedError(_words(raw, target, _STREAMS)) from None
         raise invalid(raw, target, "is not JSON") from None
     if not isinstance(reply, dict):
         raise invalid(raw, target, "is not a JSON object")

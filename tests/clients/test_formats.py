@@ -186,6 +186,28 @@ async def test_refused_requests_are_not_tried_again(form: Format, status: int) -
 
 
 @every
+@pytest.mark.parametrize("start", ["data: ", "event: message_start\ndata: ", ": waiting\n\ndata: "])
+async def test_a_server_that_only_streams_is_refused_at_once(form: Format, start: str) -> None:
+    events = (start + '{"choices": [{"delta": {"content": "4"}}]}\n\ndata: [DONE]\n\n').encode()
+    async with (
+        recording(http(events, "200 OK", "Content-Type: text/event-stream")) as (url, requests),
+        client_of(form.name, url, "sk-very-secret") as client,
+    ):
+        with pytest.raises(RejectedError, match="is a stream of events, which is not read") as told:
+            await client.get_response(PROMPT, "m", {})
+    assert len(requests) == 1
+    assert url in str(told.value)
+    assert "data: " in str(told.value)
+
+
+@every
+async def test_a_server_that_asks_for_streaming_is_quoted(form: Format) -> None:
+    body = raw(form.error("this model must be called with stream=true", "invalid_request_error"))
+    with pytest.raises(ModelError, match="must be called with stream=true"):
+        await ask(form, http(body, "400 Bad Request"))
+
+
+@every
 @pytest.mark.parametrize("status", [408, 429, 500, 503, 529])
 async def test_requests_that_may_pass_are_tried_again(form: Format, status: int) -> None:
     failed = http(raw(form.error("overloaded", "overloaded_error")), f"{status} No")
