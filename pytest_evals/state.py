@@ -121,7 +121,7 @@ class State(dict[str, Any]):
     own.
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     def __missing__(self, key: str) -> Any:
         # Not __getitem__, which would slow down every read of the keys that are not forwarded.

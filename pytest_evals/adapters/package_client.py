@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from ..clients.asking import STATE
+from ..clients.asking import note_state
 from ..clients.client import Client
 from ..errors import Error, InvalidModelResponseError
 from ..messages import Response
@@ -104,7 +104,7 @@ def _client_class() -> type:
         if self.client.state is None:
             self.client.state = state
         if state is not None:
-            STATE.set(state)
+            note_state(state)
         return await self.client.ask(prompt, model, sampling_args, tools)
 
     def not_called(self: Any, *args: Any, **kwargs: Any) -> Any:

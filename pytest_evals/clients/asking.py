@@ -6,18 +6,32 @@ context variables, which each rollout's task has of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote
+from weakref import ref
 
-# The state of the rollout whose code asks; None where it has none yet.
-STATE: ContextVar[Mapping[str, Any] | None] = ContextVar("state", default=None)
+# Returns the state of the rollout whose code asks; None where it has none yet.
+_STATE: ContextVar[Callable[[], Mapping[str, Any] | None] | None] = ContextVar(
+    "state", default=None
+)
 # The number of its group among those of its eval: which of several servers it asks first.
 TURN: ContextVar[int] = ContextVar("turn", default=0)
 
 # What stays as it is in a value that cannot be sent as it is.
 _PLAIN = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}~"
+
+
+def note_state(state: Mapping[str, Any] | None) -> None:
+    """Note whose requests follow.
+
+    The state is not held: connections that a rollout opens keep its context as long as they live.
+    """
+    try:
+        _STATE.set(None if state is None else ref(state))
+    except TypeError:  # a plain dict, of an environment with a rollout() of its own
+        _STATE.set(lambda: state)
 
 
 def headers_from_state(names: Mapping[str, str]) -> dict[str, str]:
@@ -29,7 +43,8 @@ def headers_from_state(names: Mapping[str, str]) -> dict[str, str]:
     Args:
         names: by name of the header, the key of the state.
     """
-    state = STATE.get()
+    known = _STATE.get()
+    state = None if known is None else known()
     if state is None or not names:
         return {}
     headers: dict[str, str] = {}

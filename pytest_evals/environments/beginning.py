@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..clients.asking import STATE
+from ..clients.asking import note_state
 from ..clients.client import Client
 from ..state import State, new_state
 from .copying import own_copy
@@ -37,7 +37,7 @@ def begin(
     row["info"] = info
     merged = merge_sampling_args(environment.sampling_args, sampling_args)
     state = new_state(row, client=client, model=model, sampling_args=merged)
-    STATE.set(state)  # for code that asks the client itself
+    note_state(state)  # for code that asks the client itself
     state["task"] = row.get("task") or environment.env_id or "default"
     if "tool_defs" in info:
         state["tool_defs"] = as_tools(info["tool_defs"], "info['tool_defs']")

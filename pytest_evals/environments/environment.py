@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from ..clients.asking import STATE
+from ..clients.asking import note_state
 from ..clients.client import Client
 from ..errors import Error, SetupError
 from ..lifecycle import CLEANUP_SECONDS, Handler, maybe_await
@@ -188,7 +188,7 @@ class Environment(ABC):
 
         What is not given is the state's. Errors are those of `Client.get_response`.
         """
-        STATE.set(state)
+        note_state(state)
         if tool_defs is None:
             tool_defs = state.get("tool_defs")
         response = await (state["client"] if client is None else client).get_response(

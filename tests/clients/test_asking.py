@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_evals import Rubric, SingleTurnEnv
-from pytest_evals.clients.asking import STATE, headers_from_state
+from pytest_evals.clients.asking import headers_from_state, note_state
 from pytest_evals.clients.factory import make_client
 from pytest_evals.endpoints.endpoint import Endpoint
 from pytest_evals.messages import Message
@@ -31,14 +31,14 @@ from .servers import recording
     ],
 )
 def test_any_value_becomes_one_line(value: object, header: str) -> None:
-    STATE.set({"key": value})
+    note_state({"key": value})
     assert headers_from_state({"X-A": "key"}) == {"X-A": header}
 
 
 def test_what_is_absent_or_none_gives_no_header() -> None:
-    STATE.set({"none": None})
+    note_state({"none": None})
     assert headers_from_state({"X-A": "none", "X-B": "absent"}) == {}
-    STATE.set(None)
+    note_state(None)
     assert headers_from_state({"X-A": "none"}) == {}
 
 
@@ -71,9 +71,9 @@ async def test_it_replaces_a_header_of_the_endpoint() -> None:
             "m", url, None, "", headers={"x-who": "all"}, headers_from_state={"X-Who": "key"}
         )
         client = make_client(endpoint, None)
-        STATE.set({"key": "one"})
+        note_state({"key": "one"})
         await client.get_response([Message(role="user", content="hi")], "m", {})
-        STATE.set({})
+        note_state({})
         await client.get_response([Message(role="user", content="hi")], "m", {})
         await client.close()
     assert [request.headers["x-who"] for request in requests] == ["one", "all"]

@@ -68,7 +68,7 @@ def test_failed_assertion_is_a_reward_of_zero_and_the_gate_judges(project: Funct
         [
             "test_it.py::test_it?Rome-r0? SCORED 1 *",
             "test_it.py::test_it?Oslo-r1? SCORED 0 *",
-            "reward 0.500 < 0.8 (*2 examples x 2 rollouts, 4 of 4 scored)",
+            "reward 0.500 < 0.8 (*2 examples x 2 rollouts, 4 of 4 scored*)",
             "test_it?Oslo-r?? and 1 more:",
             "  test_it.py:10: not it",
             "  assert 'Oslo' == 'Rome'",

@@ -179,6 +179,7 @@ OPTIONS = {
     "sampling-args": ('{"top_p": 0.5}', "sampling_args", {"top_p": 0.5}),
     "num-examples": ("2", "num_examples", 2),
     "rollouts-per-example": ("2", "rollouts_per_example", 2),
+    "max-retries": ("2", "max_retries", 2),
     "resume": ("true", "resume", True),
     "output-dir": ("kept", "output_dir", None),
     "save-results": ("false", "save_results", False),

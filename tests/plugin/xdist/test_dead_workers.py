@@ -17,6 +17,7 @@ from pytest_evals.store.run_folder import RunFolder
 class Run:
     """What is used of a run."""
 
+    stored = None
     nodeid = "bench.toml::sums"
     noting_problems = contextlib.nullcontext
 
