@@ -59,14 +59,15 @@ def main() -> int:
         )
         return 2
     work = Path(tempfile.mkdtemp(prefix="compare-"))
-    shutil.copytree(ENVIRONMENTS, work, dirs_exist_ok=True)
     differences = 0
     if options.only != "config":
         print(f"verifiers {versions[1]}, {options.rollouts} rollouts of each example\n")
-        differences += compare_environments(options, work)
+        folder = shutil.copytree(ENVIRONMENTS, work / "environments")
+        differences += compare_environments(options, folder)
     if options.only != "environments":
         print(f"\nvf-eval of verifiers {versions[1]}, and pytest\n")
-        differences += compare_vf_eval(options.with_, options.without, work)
+        folder = shutil.copytree(ENVIRONMENTS, work / "config")
+        differences += compare_vf_eval(options.with_, options.without, folder)
     if differences:
         print(f"\nrows and logs: {work}")
         return 1

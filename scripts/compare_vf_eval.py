@@ -22,7 +22,7 @@ from pytest_evals.demo.chat_completions import chat_completion
 
 CONFIG = "vf_eval.toml"
 ROUTE = "/v1/chat/completions"
-SHOWN_DIFFERENCES = 5
+SHOWN_DIFFERENCES = 3  # rows of each eval
 COMPARED_HEADERS = ("authorization", "x-purpose", "x-example")
 
 # What is not compared of a row, and why.
