@@ -1,4 +1,4 @@
-"""Compare the two ways to run environments that import verifiers, and verifiers itself.
+"""Compare verifiers with the two ways to run what is written for it: environments, and a config.
 
 Every environment in compare_envs/ is run against the demo model, which answers the same messages
 and seed alike:
@@ -7,7 +7,8 @@ and seed alike:
     package      by pytest_evals driving verifiers, in an interpreter that has it
     verifiers    by `env.evaluate()` of verifiers in the latter
 
-Rewards, metrics, stop conditions and messages are compared rollout by rollout. Make the two with
+Rewards, metrics, stop conditions and messages are compared rollout by rollout. Then one config goes
+through `vf-eval` and through pytest: see compare_vf_eval.py. Make the two interpreters with
 
     python -m venv without && without/bin/pip install . datasets openai
     python -m venv with && with/bin/pip install . 'verifiers==0.3.1'
@@ -16,8 +17,8 @@ and run, from the root of the repository,
 
     without/bin/python scripts/compare_verifiers.py --with with/bin/python
 
-It prints a Markdown table (that of docs/verifiers.md), where "the same" means the same as natively,
-and the first differences. It exits with 1 when there are any.
+It prints Markdown tables (those of docs/verifiers.md), in the first of which "the same" means the
+same as natively, and the first differences. It exits with 1 when there are any.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from compare_vf_eval import compare_vf_eval
 
 from pytest_evals.demo.server import DemoServer
 
@@ -55,9 +58,26 @@ def main() -> int:
             "--without has verifiers", versions[0], "and --with has", versions[1], file=sys.stderr
         )
         return 2
-    print(f"verifiers {versions[1]}, {options.rollouts} rollouts of each example\n")
     work = Path(tempfile.mkdtemp(prefix="compare-"))
-    shutil.copytree(ENVIRONMENTS, work, dirs_exist_ok=True)
+    differences = 0
+    if options.only != "config":
+        print(f"verifiers {versions[1]}, {options.rollouts} rollouts of each example\n")
+        folder = shutil.copytree(ENVIRONMENTS, work / "environments")
+        differences += compare_environments(options, folder)
+    if options.only != "environments":
+        print(f"\nvf-eval of verifiers {versions[1]}, and pytest\n")
+        folder = shutil.copytree(ENVIRONMENTS, work / "config")
+        differences += compare_vf_eval(options.with_, options.without, folder)
+    if differences:
+        print(f"\nrows and logs: {work}")
+        return 1
+    print("\nno differences")
+    shutil.rmtree(work)
+    return 0
+
+
+def compare_environments(options: argparse.Namespace, work: Path) -> int:
+    """Run every environment in three ways; return how many rollouts differ."""
     names = sorted(path.stem for path in ENVIRONMENTS.glob("*.py"))
     with DemoServer() as server:
         write_evals(work / "compare.toml", names, server.url, options.rollouts)
@@ -65,13 +85,7 @@ def main() -> int:
         native = run_pytest(options.without, "native", work, environ)
         package = run_pytest(options.with_, "package", work, environ)
         original = run_verifiers(options.with_, names, work, environ, server.url, options.rollouts)
-    differences = report(names, native, package, original)
-    if differences:
-        print(f"\nrows and logs: {work}")
-        return 1
-    print("\nno differences")
-    shutil.rmtree(work)
-    return 0
+    return report(names, native, package, original)
 
 
 def read_options() -> argparse.Namespace:
@@ -85,6 +99,7 @@ def read_options() -> argparse.Namespace:
         "--without", default=sys.executable, metavar="PYTHON", help="has none (default: this one)"
     )
     parser.add_argument("--rollouts", type=int, default=12, help="of each example (default: 12)")
+    parser.add_argument("--only", choices=("environments", "config"), help="one of the two")
     return parser.parse_args()
 
 

@@ -20,8 +20,6 @@ from verifiers.types import ClientConfig
 
 from pytest_evals.engine.rollouts import seed_of
 
-_KEPT = ("role", "content")
-
 
 class SeededClient(OpenAIChatCompletionsClient):
     """Sends the seed that pytest_evals sends with each rollout of an example.
@@ -45,14 +43,6 @@ class SeededClient(OpenAIChatCompletionsClient):
         seed = seed_of(self.rollout_seed, example_id, number)
         kwargs["sampling_args"] = {**(kwargs["sampling_args"] or {}), "seed": seed}
         return await super().get_response(*args, **kwargs)
-
-    async def get_native_response(self, prompt: Any, *args: Any, **kwargs: Any) -> Any:
-        """Send no `"tool_calls": null`, which the demo server refuses."""
-        messages = [
-            {name: value for name, value in message.items() if value is not None or name in _KEPT}
-            for message in prompt
-        ]
-        return await super().get_native_response(messages, *args, **kwargs)
 
 
 async def evaluate(name: str, config: ClientConfig, model: str, rollouts: int, seed: int) -> Any:

@@ -5,7 +5,6 @@ from datasets import Dataset
 from verifiers.types import Messages, State
 
 WORDS = ("crane", "honey", "river", "storm", "glass", "train")
-MAX_GUESSES = 5
 SYSTEM_PROMPT = (
     "Guess the secret word of 5 letters. Put each guess in <guess> tags. The answer to a guess has "
     "a letter below each of its letters: G when it is in its place, Y when the word has it "
@@ -48,7 +47,7 @@ class GuessWordEnv(vf.MultiTurnEnv):
         return [{"role": "user", "content": shown}]
 
 
-def load_environment() -> vf.Environment:
+def load_environment(max_guesses: int = 5) -> vf.Environment:
     parser = vf.XMLParser(["guess"], answer_field="guess")
 
     def solved(state, answer) -> float:
@@ -56,14 +55,17 @@ def load_environment() -> vf.Environment:
 
     def speed(completion, parser, answer) -> float:
         guesses = len(parser.get_assistant_messages(completion))
-        return (MAX_GUESSES + 1 - guesses) / MAX_GUESSES
+        return (max_guesses + 1 - guesses) / max_guesses
 
     return GuessWordEnv(
         dataset=Dataset.from_list(
-            [{"question": "Make your first guess.", "answer": word} for word in WORDS]
+            [
+                {"question": f"Make your first guess at word {number}.", "answer": word}
+                for number, word in enumerate(WORDS, 1)
+            ]
         ),
         system_prompt=SYSTEM_PROMPT,
         parser=parser,
         rubric=vf.Rubric(funcs=[solved, speed], weights=[1.0, 0.1], parser=parser),
-        max_turns=MAX_GUESSES,
+        max_turns=max_guesses,
     )

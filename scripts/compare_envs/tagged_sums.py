@@ -6,8 +6,9 @@ from datasets import Dataset
 SUMS = ("17 + 25", "8 * 7 - 3", "120 / 8", "46 - 19 + 7", "13 * 12", "99 + 101 - 50")
 
 
-def load_environment() -> vf.Environment:
-    parser = vf.XMLParser(fields=["think", "answer"], answer_field="answer")
+def load_environment(thinks: bool = True) -> vf.Environment:
+    fields = ["think", "answer"] if thinks else ["answer"]
+    parser = vf.XMLParser(fields=fields, answer_field="answer")
 
     def correct(completion, answer) -> float:
         return 1.0 if (parser.parse_answer(completion) or "").strip() == answer else 0.0
