@@ -255,8 +255,8 @@ class Engine:
         if not attempts:
             return
         try:
-            async with self._phases.turn("scoring"):
-                await score(attempts, as_group=as_group, spent=self._admission.spent)
+            spent = self._admission.spent
+            await score(attempts, as_group=as_group, slots=self._phases, spent=spent)
         except ENDINGS as error:
             self._fail(attempts, error, "a reward function cancelled the scoring")
         if anew := jobs_anew(attempts):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from ..messages import Messages
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .run import EvalRun
 
 RolloutOutcome: TypeAlias = Literal["scored", "unmeasured", "broken", "generated", "missing"]
+# Those that are no error.
+SOUND: Final = frozenset({"scored", "generated", "missing"})
 
 _SEED_MASK = 0x7FFFFFFF
 _NAMED = 3

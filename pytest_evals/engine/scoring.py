@@ -14,15 +14,19 @@ from ..state import State
 from . import retrying
 from .attempts import ENDINGS, LIMIT_SECONDS, Attempt, error_in
 from .parts import needs_whole_groups, rubric_of, show_to_rubric
+from .phase_slots import PhaseSlots
 from .retrying import may_pass
 from .rollouts import in_short, rollout_name
 from .time_limit import TimeLimit
 
 
-async def score(attempts: list[Attempt], *, as_group: bool, spent: str | None = None) -> None:
+async def score(
+    attempts: list[Attempt], *, as_group: bool, slots: PhaseSlots, spent: str | None = None
+) -> None:
     """Score one rollout, or together what there is of one group; then clean up after each.
 
-    Once the session's budget is `spent`, groups may lack members that were never started.
+    What waits before its next try lets others be scored. Once the session's budget is `spent`,
+    groups may lack members that were never started.
 
     Each attempt gets its reward in its state, or an error. What stays `generated` on disk, to be
     scored another time: rollouts that nothing was learned about because a judge failed or their
@@ -31,13 +35,14 @@ async def score(attempts: list[Attempt], *, as_group: bool, spent: str | None = 
     run = attempts[0].job.run
     try:
         if getattr(run.environment, "score_rollouts", True):
-            await _score_in_time(attempts, as_group)
-            for retry in range(run.max_retries):
+            for retry in range(run.max_retries + 1):
+                if retry:
+                    await retrying.wait(retry - 1)
+                    _forget_failures(attempts)
+                async with slots.turn("scoring"):
+                    await _score_in_time(attempts, as_group)
                 if not may_pass([each.error for each in attempts if each.could_not_be_scored]):
                     break
-                await retrying.wait(retry)
-                _forget_failures(attempts)
-                await _score_in_time(attempts, as_group)
             if as_group:
                 scored = sum(attempt.error is None for attempt in attempts)
                 for attempt in attempts:
@@ -59,6 +64,7 @@ def _forget_failures(attempts: list[Attempt]) -> None:
         attempt.stays_generated = attempt.could_not_be_scored = False
         if attempt.state is not None:
             attempt.state["error"] = None
+            attempt.state.pop("reward_errors", None)
 
 
 async def _score_in_time(attempts: list[Attempt], as_group: bool) -> None:

@@ -110,6 +110,7 @@ class ScriptRun:
             self._keep_columns(attempt)
 
     async def _roll_out_one(self, attempt: Attempt, *, is_scored: bool) -> None:
+        from ..engine.phase_slots import PhaseSlots
         from ..engine.scoring import clean_up, score
 
         async with self._slot():
@@ -117,13 +118,14 @@ class ScriptRun:
             if attempt.error is not None:
                 await clean_up([attempt])
             elif is_scored:
-                await score([attempt], as_group=False)
+                await score([attempt], as_group=False, slots=PhaseSlots(None))
 
     async def _score_group(self, attempts: list[Attempt]) -> None:
+        from ..engine.phase_slots import PhaseSlots
         from ..engine.scoring import score
 
         async with self._slot():
-            await score(attempts, as_group=True)
+            await score(attempts, as_group=True, slots=PhaseSlots(None))
 
     async def _generate(self, attempt: Attempt) -> None:
         from ..engine.attempts import generate

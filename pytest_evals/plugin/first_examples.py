@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..reports.first_examples import FirstExample, render_first_examples
+from ..reports.first_examples import MOST_EVALS, FirstExample, render_first_examples
 from . import settings
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ def tell_first_examples(reporter: pytest.TerminalReporter, runs: Sequence[OwnedR
     if not told:
         return
     lines = render_first_examples(
-        [_first_example(run) for run in told],
+        [_first_example(run) for run in told[:MOST_EVALS]],
         told[0].mask,
         width=config.get_terminal_writer().fullwidth,
         in_full=verbosity > 0,
+        more=len(told[MOST_EVALS:]),
     )
     reporter.write_sep("=", "first examples")
     for line in lines:

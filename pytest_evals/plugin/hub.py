@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import json
 import re
 from collections import Counter
@@ -49,15 +50,22 @@ def check_hub(spec: EvalSpec, others: Sequence[EvalSpec]) -> None:
 def dataset_names(runs: Sequence[OwnedRun]) -> list[str]:
     """Return the dataset of each run: what its eval says, or a name made of its settings.
 
-    Where the settings of several would make the same name, that of the eval is in it.
+    Where the settings of several would make the same name, that of the eval is in it; evals of one
+    name, in several files, are numbered.
     """
     made = [_made_of(run, run.spec.env_id.rpartition("/")[2]) for run in runs]
     counts = Counter(made)
-    return [
-        run.spec.hf_hub_dataset_name
-        or (name if counts[name] == 1 else _made_of(run, run.spec.name))
-        for run, name in zip(runs, made, strict=True)
-    ]
+    taken = {run.spec.hf_hub_dataset_name for run in runs}
+    names = []
+    for run, name in zip(runs, made, strict=True):
+        chosen = run.spec.hf_hub_dataset_name
+        if chosen is None:
+            plain = name if counts[name] == 1 else _made_of(run, run.spec.name)
+            numbered = (f"{plain}-{number}" for number in itertools.count(2))
+            chosen = next(each for each in itertools.chain([plain], numbered) if each not in taken)
+            taken.add(chosen)
+        names.append(chosen)
+    return names
 
 
 def _made_of(run: OwnedRun, name: str) -> str:
@@ -85,12 +93,14 @@ class Hub:
         """Push the rows of every run that is done."""
         runs = [run for run in self._owner.owned if run.spec.save_to_hf_hub and run.was_started]
         for run, name in zip(runs, dataset_names(runs), strict=True):
-            if not run.is_done:
+            # A run that a selection or the budget cut short is done, and not whole.
+            if not run.is_done or run.is_partial or not run.measurements().complete:
                 run.warn(f"{run.spec.name} is incomplete, so its rows were not pushed to the Hub")
                 continue
             try:
                 count = _push(list(run.rows()), name)
             except (Exception, KeyboardInterrupt) as error:
+                self._owner.outputs.keep_temporary()
                 run.warn(
                     f"the rows of {run.spec.name} were not pushed to the Hub as {name}:"
                     f" {one_line(error)}; they are in {run.folder.path}",

@@ -52,6 +52,10 @@ class OutputFolders:
             self._temporary = Path(tempfile.mkdtemp(prefix="pytest-evals-results-"))
         return self._temporary
 
+    def keep_temporary(self) -> None:
+        """Leave what was not to be kept where it is: nothing else holds it."""
+        self._temporary = None
+
     def remove_temporary(self) -> None:
         """Remove what is not to be kept; again does nothing."""
         if self._temporary is not None:

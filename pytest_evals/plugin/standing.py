@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pytest
 
+from ..engine.rollouts import SOUND
 from ..gates.verdicts import overall
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class EvalStanding:
         state = noted.get("evals_state")
         reward: float | None = None if report.when == "setup" else noted.get("evals_reward")
         self.done += 1
-        self.errors += state not in ("scored", "generated")
+        self.errors += state not in SOUND
         if reward is not None:
             self.scored += 1
             self._rewards += reward

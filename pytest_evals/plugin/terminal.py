@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ..engine.rollouts import SOUND
 from ..reports.table import render
 from ..visible import visible
 from .first_examples import tell_first_examples
@@ -197,7 +198,7 @@ class EvalTerminal:
     def _count(self, report: pytest.TestReport) -> None:
         self._progress.count(
             None if report.when == "setup" else vars(report).get("evals_reward"),
-            is_error=vars(report).get("evals_state") not in ("scored", "generated", "missing"),
+            is_error=vars(report).get("evals_state") not in SOUND,
         )
         standing = None if self._view is None else self._view.standing_of(report.nodeid)
         if standing is not None:

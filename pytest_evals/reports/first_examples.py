@@ -12,7 +12,7 @@ from .columns import shortened, wrapped
 from .transcript import told_messages, transcript
 
 # Evals that are shown, and the lines of messages that all of them share.
-_MOST_EVALS: Final = 5
+MOST_EVALS: Final = 5
 _LINES: Final = 30
 _MOST_LINES: Final = 6  # of one message
 _MOST_MESSAGES: Final = 5
@@ -41,7 +41,12 @@ class FirstExample:
 
 
 def render_first_examples(
-    examples: Sequence[FirstExample], mask: Callable[[str], str], *, width: int, in_full: bool
+    examples: Sequence[FirstExample],
+    mask: Callable[[str], str],
+    *,
+    width: int,
+    in_full: bool,
+    more: int = 0,
 ) -> list[str]:
     """Return what to print of the evals of a session.
 
@@ -53,16 +58,17 @@ def render_first_examples(
         mask: replaces the secrets in a text.
         width: columns of the terminal; below 40 the lines are made for 40.
         in_full: print whole transcripts, cut only where they are longer than anyone reads.
+        more: evals besides these.
     """
     width = max(width, _LEAST_WIDTH)
-    shown = examples[:_MOST_EVALS]
+    shown = examples[:MOST_EVALS]
     lines: list[str] = []
     for example in shown:
         lines += _settings(example, mask, width)
         if example.row is not None:
             room = _LINES // len(shown)
             lines += _rollout(example.row, mask, width, room, in_full=in_full)
-    left_out = len(examples) - len(shown)
+    left_out = len(examples) - len(shown) + more
     if left_out:
         noun = "eval" if left_out == 1 else "evals"
         lines.append(f"({left_out} more {noun}: what they said is in their results)")

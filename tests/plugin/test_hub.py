@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -150,6 +152,40 @@ def test_an_incomplete_run_is_not_pushed(
     result = project.run("bench.toml", "-x")
     assert pushed == {}
     result.stdout.fnmatch_lines(["sums is incomplete, so its rows were not pushed to the Hub"])
+
+
+@pytest.mark.workers
+def test_a_part_of_a_run_is_not_pushed_as_the_whole(
+    project: Project, url: str, pushed: dict[str, Any]
+) -> None:
+    project.evals(EVALS.format(more="save_to_hf_hub = true"), url=url)
+    project.run("bench.toml", "-k", "1-r0", "--evals-partial")
+    project.run("bench.toml", "--evals-max-tokens-total=1", "--evals-max-concurrent=1")
+    assert pushed == {}
+
+
+def test_rows_that_were_to_be_pushed_alone_are_not_lost(
+    project: Project, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no route to the Hub")
+
+    monkeypatch.setattr(datasets.Dataset, "push_to_hub", refuse)
+    project.evals(EVALS.format(more="save_to_hf_hub = true\n    save_results = false"), url=url)
+    result = project.run("bench.toml")
+    (told,) = [line for line in result.outlines if "were not pushed" in line]
+    folder = Path(told.rpartition("they are in ")[2])
+    assert len((folder / "results.jsonl").read_text().splitlines()) == 6
+    shutil.rmtree(folder.parents[2])
+
+
+def test_evals_of_one_name_in_several_files_replace_no_other(
+    project: Project, url: str, pushed: dict[str, Any]
+) -> None:
+    for name in ("a.toml", "b.toml"):
+        project.evals(EVALS.format(more="save_to_hf_hub = true"), url=url, name=name)
+    project.run("a.toml", "b.toml")
+    assert sorted(pushed) == ["sums_demo-small_n3_r2", "sums_demo-small_n3_r2-2"]
 
 
 def test_without_datasets_nothing_begins(

@@ -113,6 +113,22 @@ def test_a_judge_that_fails_is_asked_again_and_the_model_is_not(project: Project
     assert [row["reward"] for row in project.rows()] == [1.0] * 3
 
 
+def test_mistakes_in_rewards_count_once_however_often_they_are_scored(project: Project) -> None:
+    shaky(project, failures=0, judge=2)
+    path = project.path / "environments" / "shaky.py"
+    path.write_text(
+        path.read_text().replace(
+            "funcs=[judged]", "funcs=[lambda completion: 1 / 0, judged], weights=[0, 1]"
+        )
+    )
+    with DemoServer() as server:
+        more = 'max_retries = 2\n    reward_errors = "zero"'
+        project.evals(EVAL.format(more=more), url=server.url)
+        result = project.run("bench.toml")
+    assert result.ret == 0, result.stdout.str()
+    assert [len(row["reward_errors"]) for row in project.rows()] == [1, 1, 1]
+
+
 @pytest.mark.parametrize("value", ["-1", "true", '"3"', "1001"])
 def test_a_number_that_is_none_is_refused(project: Project, value: str) -> None:
     shaky(project)
