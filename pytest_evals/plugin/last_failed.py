@@ -72,8 +72,12 @@ class LastFailed:
         scored = {
             (row["example_id"], row["rollout"]) for row in run.rows() if row["state"] == "scored"
         }
-        open_rollouts = (key for key in run.selected_keys() if key not in scored)
-        names = [*(rollout_name(*key) for key in open_rollouts), *run.gate_names]
+        selected = {*run.selected_keys()}
+        left = selected - scored
+        if run.scores_groups():  # what is scored of a group is scored again with the rest
+            examples = {example for example, _ in left}
+            left |= {key for key in selected | scored if key[0] in examples}
+        names = [*(rollout_name(*key) for key in left), *run.gate_names]
         failed.update({f"{run.nodeid}::{name}": True for name in names})
 
 

@@ -140,23 +140,20 @@ def cache_mode(config: pytest.Config) -> str:
 
 def cache_dir(config: pytest.Config) -> Path:
     """Return the folder of the response cache, absolute."""
-    chosen, ini = config.getoption("evals_cache_dir"), config.getini("evals_cache_dir")
-    if not (chosen or ini):
-        return Path(config.invocation_params.dir, ".evals_cache")
-    return Path(_folder_of(config, chosen), chosen or ini)
-
-
-def _folder_of(config: pytest.Config, chosen: str | None) -> Path:
-    """Return what a path is relative to: the ini file's folder, unless an option gives it."""
-    if chosen or config.inipath is None:
-        return Path(config.invocation_params.dir)
-    return config.inipath.parent
+    return _path(config, "evals_cache_dir") or config.invocation_params.dir / ".evals_cache"
 
 
 def prices_path(config: pytest.Config) -> Path | None:
     """Return the table of prices, absolute; None where none is named."""
-    chosen, ini = config.getoption("evals_prices"), config.getini("evals_prices")
-    return _folder_of(config, chosen) / (chosen or ini) if chosen or ini else None
+    return _path(config, "evals_prices")
+
+
+def _path(config: pytest.Config, dest: str) -> Path | None:
+    """Return the path that an option gives, or else its ini key, absolute."""
+    if chosen := config.getoption(dest):
+        return config.invocation_params.dir / chosen
+    ini = config.getini(dest)
+    return settings.ini_folder(config) / ini if ini else None
 
 
 def phase_limit(config: pytest.Config, phase: str) -> int | None:

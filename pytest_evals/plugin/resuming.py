@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..store.encoding import to_json
 from ..store.fingerprint import Difference, differences
-from ..store.lock import LockedError, holder_in_words, wait_until_unlocked
+from ..store.lock import LockedError, holder_in_words, this_process, wait_until_unlocked
 from ..store.reading import METADATA_FILE, read_metadata, read_rows, results_files
 from ..store.rows import RESULTS_FILE
 from ..store.run_folder import RunFolder, folder_name
@@ -52,6 +53,7 @@ class Resumer:
         self._complete: dict[OwnedRun, list[tuple[Path, Mapping[str, Any]]]] = {}
         # Of the runs that go on.
         self._sessions: set[Any] = set()
+        self._before: dict[RunFolder, Mapping[str, Any]] = {}  # their metadata, as it was
 
     def folders(self) -> dict[OwnedRun, RunFolder]:
         """Return the folders of the runs that go on; they know what is stored of them.
@@ -61,16 +63,20 @@ class Resumer:
         """
         found: dict[OwnedRun, RunFolder] = {}
         try:
-            for run in self._runs:
+            for run in sorted(self._runs, key=self._names_none):
                 self._choose(run)
             self._choose_beside()
             for run, path in self._chosen.items():
                 found[run] = self._opened(run, path)
         except ResumeError:
             for folder in found.values():
-                folder.close()
+                self._give_back(folder)
             raise
         return found
+
+    def _names_none(self, run: OwnedRun) -> bool:
+        """Whether it is left to the session which run an eval continues."""
+        return not isinstance(run.spec.resume, str) and not self._owner.last_failed.folder_of(run)
 
     def _choose(self, run: OwnedRun) -> None:
         named = self._named(run) or self._owner.last_failed.folder_of(run)
@@ -93,9 +99,16 @@ class Resumer:
         found = self._difference(run, self._checked_metadata(run, path))
         if found:
             raise ResumeError(run, self._refusal(path, found))
+        if path in self._taken:
+            text = f"two evals of this session are to continue {self._shown(path)}"
+            raise ResumeError(run, text)
         self._chosen[run] = path
 
     # Which folder.
+
+    @property
+    def _taken(self) -> Collection[Path]:
+        return self._chosen.values()
 
     def _named(self, run: OwnedRun) -> Path | None:
         """Return the folder that an eval names; of several that name one, the one it is of."""
@@ -140,7 +153,8 @@ class Resumer:
         for run, why in self._why_none.items():
             for path, metadata in self._complete.get(run, ()):
                 session = metadata.get("session")
-                if session and session in self._sessions and not self._difference(run, metadata):
+                is_beside = session and session in self._sessions and path not in self._taken
+                if is_beside and not self._difference(run, metadata):
                     self._chosen[run] = path
                     break
             else:
@@ -152,7 +166,9 @@ class Resumer:
                 metadata = read_metadata(path)
             except (OSError, ValueError):
                 continue
-            if path not in self._chosen.values() and not metadata.get("partial"):
+            if path in self._taken or metadata.get("partial"):
+                continue
+            if _may_be_of(metadata, run):
                 yield path, metadata
 
     def _candidates(self, run: OwnedRun) -> Iterator[Path]:
@@ -229,20 +245,33 @@ class Resumer:
             folder.lock()
         except LockedError:
             holder = holder_in_words(self._checked_metadata(run, path).get("writer"))
-            if holder is not None:
-                text = f"{holder} is still writing into {self._shown(path)}: wait for it, or end it"
-                raise ResumeError(run, text) from None
+            text = f"{holder} is still writing into {self._shown(path)}: wait for it, or end it"
+            raise ResumeError(run, text) from None
         try:
+            metadata = self._checked_metadata(run, path)
+            self._take(folder, metadata)
             self._wait_for_workers(run, path)
-            run.began_whole = not self._checked_metadata(run, path).get("partial")
+            run.began_whole = not metadata.get("partial")
             run.stored = take_over(path, self._wanted(run))
         except (OSError, ResumeError) as error:
-            folder.close()
+            self._give_back(folder)
             if isinstance(error, ResumeError):
                 raise
             raise ResumeError(run, f"{self._shown(path)} cannot be continued: {error}") from None
         self._tell(run, path)
         return folder
+
+    def _take(self, folder: RunFolder, metadata: Mapping[str, Any]) -> None:
+        """Say who writes: the rest of the metadata waits for servers, which may take minutes."""
+        self._before[folder] = metadata
+        folder.write_metadata({**metadata, "writer": this_process()})
+
+    def _give_back(self, folder: RunFolder) -> None:
+        """Close a folder that does not go on after all: a run that was complete still is."""
+        if (metadata := self._before.pop(folder, None)) is not None:
+            with contextlib.suppress(OSError):
+                folder.write_metadata(metadata)
+        folder.close()
 
     def _wait_for_workers(self, run: OwnedRun, path: Path) -> None:
         for file in results_files(path):
@@ -278,9 +307,13 @@ class Resumer:
 
 def _is_of(metadata: Mapping[str, Any], run: OwnedRun) -> bool:
     env_id = metadata.get("env_id", metadata.get("env"))
-    name = metadata.get("name")
     is_same = (env_id, metadata.get("model")) == (run.spec.env_id, run.facts.model)
-    return is_same and name in (None, run.spec.name)
+    return is_same and _may_be_of(metadata, run)
+
+
+def _may_be_of(metadata: Mapping[str, Any], run: OwnedRun) -> bool:
+    """Whether a run has the name of an eval, or none, as those of verifiers."""
+    return metadata.get("name") in (None, run.mask(run.spec.name))
 
 
 def _last_change(path: Path) -> float:

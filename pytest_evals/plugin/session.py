@@ -260,8 +260,8 @@ class EvalSession(EvalOwner):
         Raises:
             ResultsError: a folder cannot be made.
         """
-        self.begin_budget(engine)
         started = starting.provide(self, runs)
+        self.begin_budget(engine)  # the start of servers is not of the evals' time
         starting.execute(self, {run: started[run] for run in runs}, engine)
         for run in runs:
             run.write_metadata()

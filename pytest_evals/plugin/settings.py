@@ -281,15 +281,19 @@ def ini_settings(config: pytest.Config) -> Settings:
     Raises:
         pytest.UsageError: a value cannot be read.
     """
-    folder = config.inipath.parent if config.inipath else config.rootpath
     return _settings(
         {setting: read_ini(config, setting) for setting in SETTINGS},
-        folder,
+        ini_folder(config),
         header=tuple(config.getini("evals_header")) or None,
         header_from_state=tuple(config.getini("evals_header_from_state")) or None,
         independent_scoring=config.getini("evals_independent_scoring") or None,
         gates=tuple(config.getini("evals_gate")),
     )
+
+
+def ini_folder(config: pytest.Config) -> Path:
+    """Return what paths of ini keys are relative to; those that `-o` gives too, as in pytest."""
+    return config.inipath.parent if config.inipath else config.invocation_params.dir
 
 
 def read_ini(config: pytest.Config, setting: Setting) -> Any:

@@ -17,6 +17,9 @@ _DEFAULT_SAMPLING: Mapping[str, Any] = {"n": 1, "extra_body": {}, "max_tokens": 
 # What the rule of verifiers compares.
 _LEGACY = ("env_id", "model", "rollouts_per_example", "num_examples")
 
+# How an endpoint is reached: by one of them, where anything is said of it.
+_REACHED = frozenset({"url", "serve"})
+
 # A field that differs: its name, what the run says, what is asked for now.
 Difference: TypeAlias = tuple[str, Any, Any]
 _ABSENT = object()
@@ -72,7 +75,7 @@ def differences(
     saved = saved_settings(metadata)
     now: dict[str, Any] = json.loads(mask_json(to_json(dict(current)), mask))
     names = _LEGACY if is_legacy else [name for name in now if name in saved]
-    found = [] if is_legacy else _missing(saved)
+    found = [] if is_legacy else [*_missing(saved), *_reached(saved, now)]
     for name in names:
         before = saved.get(name, _ABSENT)
         if name == "num_examples":
@@ -89,6 +92,14 @@ def differences(
 def _missing(saved: Mapping[str, Any]) -> list[Difference]:
     required = ("env_id", "rollouts_per_example", "num_examples")
     return [(name, "not said", "needed to continue") for name in required if name not in saved]
+
+
+def _reached(saved: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+    """Say where a server was managed and is not now, or the other way round."""
+    before, after = _REACHED & saved.keys(), _REACHED & now.keys()
+    if before and after and not before & after:
+        for name in sorted(_REACHED):
+            yield name, saved.get(name, "not set"), now.get(name, "not set")
 
 
 def _examples(before: Any, now: int) -> list[Difference]:

@@ -20,7 +20,9 @@ class LockedError(Exception):
 class FolderLock:
     """A lock on a folder itself, which the kernel lets go of when its holder dies.
 
-    It is a lock of advice: only this package looks at it, and not on file systems that know none.
+    Processes that the holder forks do not hold it with it: one that outlived the holder would keep
+    a run that nobody writes from being continued. It is a lock of advice: only this package looks
+    at it, and not on file systems that know none.
 
     Raises:
         LockedError: another process, or this one, holds it.
@@ -31,17 +33,34 @@ class FolderLock:
         if not _lock(self._descriptor):
             self._close()
             raise LockedError(str(folder))
+        _held.add(self)
 
     def release(self) -> None:
-        """Let go; again does nothing."""
+        """Let go; again does nothing, nor does it in a process that was forked meanwhile."""
         if self._descriptor >= 0:
-            # Explicitly: a process that was forked meanwhile has the descriptor too.
+            _held.discard(self)
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             self._close()
+
+    def leave_to_parent(self) -> None:
+        """Hold it no more in a process that was just forked; its parent goes on holding it."""
+        self._close()
 
     def _close(self) -> None:
         os.close(self._descriptor)
         self._descriptor = -1
+
+
+_held: set[FolderLock] = set()
+
+
+def _after_fork() -> None:
+    for lock in _held:
+        lock.leave_to_parent()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def lock_file(descriptor: int) -> None:
@@ -64,13 +83,12 @@ def this_process() -> dict[str, Any]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
 
 
-def holder_in_words(writer: object) -> str | None:
-    """Say who holds a lock; None where that process is known to be dead.
-
-    Then a process that it forked has outlived it, which does not write.
+def holder_in_words(writer: object) -> str:
+    """Say who holds a lock.
 
     Args:
-        writer: what `this_process` returned there, as far as it is known.
+        writer: what `this_process` returned there, as far as it is known. It may be of an earlier
+            holder, which did not live to take it back: then nothing is known of this one.
     """
     if not isinstance(writer, Mapping) or type(pid := writer.get("pid")) is not int:
         return "another process"
@@ -80,7 +98,7 @@ def holder_in_words(writer: object) -> str | None:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return None
+        return "another process"
     except (OSError, OverflowError):  # another user's; no number of a process
         pass
     return f"process {pid}"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_evals.demo.server import DemoServer
+from pytest_evals.plugin.budget import SessionBudget
 
 from .conftest import Project
 
@@ -159,6 +160,31 @@ def test_after_its_time_nothing_starts(project: Project) -> None:
     assert project.metadata(folder)["not_started"] == 40 - asked
     assert result.ret == 1
     result.stdout.fnmatch_lines(["budget: max_duration = 0.6 is over (* s): *"])
+
+
+@pytest.mark.workers
+def test_its_time_begins_once_the_servers_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.path / "endpoints.toml").write_text(
+        '[[endpoint]]\nendpoint_id = "m"\nmodel = "demo-small"\nserve = "{python} served.py {port}"'
+    )
+    (project.path / "served.py").write_text(
+        "import runpy, sys\n"
+        "open('serving', 'w').close()\n"
+        "sys.argv = ['demo', '--port', sys.argv[1]]\n"
+        "runpy.run_module('pytest_evals.demo', run_name='__main__')\n"
+    )
+    start, serving = SessionBudget.start, []
+
+    def note(budget: SessionBudget, *args: Any) -> None:
+        serving.append((project.path / "serving").exists())
+        start(budget, *args)
+
+    monkeypatch.setattr(SessionBudget, "start", note)
+    project.evals('endpoint_id = "m"\nendpoints_path = "endpoints.toml"\n' + EVAL)
+    assert project.run("bench.toml", "--evals-max-duration=1000").ret == 0
+    assert serving == [True]
 
 
 def test_one_rollout_at_a_time(project: Project, url: str) -> None:

@@ -26,6 +26,28 @@ BROKEN_ONCE = """
         return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric(funcs=[correct]))
 """
 
+# One rollout of example 1 is broken.
+GROUPED = """
+    import os
+    import pytest_evals as vf
+
+    seen = []
+
+    def correct(completion, answer, state):
+        if state["example_id"] == 1 and os.path.exists("broken") and not seen:
+            seen.append(1)
+            raise KeyError("answer")
+        return float(answer in completion[-1]["content"])
+
+    def longest(completions):
+        lengths = [len(completion[-1]["content"]) for completion in completions]
+        return [float(length == max(lengths)) for length in lengths]
+
+    def load_environment():
+        rows = [{"question": f"What is {n} + {n}?", "answer": str(n + n)} for n in range(4)]
+        return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric(funcs=[correct, longest]))
+"""
+
 
 @pytest.fixture
 def server() -> Iterator[DemoServer]:
@@ -73,6 +95,29 @@ def test_what_has_no_score_is_done_again_and_the_gate_judges_all(
     assert server.requests == 12 + 3
     assert [row["state"] for row in project.rows()] == ["scored"] * 12
     assert project.metadata()["complete"] is True
+
+
+@pytest.mark.workers
+def test_a_group_is_scored_again_as_a_whole(project: Project, server: DemoServer) -> None:
+    project.environment("grouped", GROUPED)
+    project.evals(
+        '[[eval]]\nenv_id = "grouped"\ngates = ["reward >= 0.1", "error_rate <= 0.1"]',
+        url=server.url,
+    )
+    broken = project.path / "broken"
+    broken.touch()
+    assert project.run("bench.toml").ret == 1
+    assert [row["state"] for row in project.rows()].count("scored") == 11
+    for _ in range(2):  # nothing becomes worse where it breaks again
+        result = project.run("bench.toml", "--lf")
+        assert result.ret == 1
+        assert [row["state"] for row in project.rows()].count("scored") == 11
+    broken.unlink()
+    result = project.run("bench.toml", "--lf")
+    assert result.ret == 0
+    result.assert_outcomes(passed=3 + 2)
+    assert [row["state"] for row in project.rows()] == ["scored"] * 12
+    assert project.metadata()["verdict"] == "passed"
 
 
 @pytest.mark.workers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 
 import pytest
 
@@ -164,3 +165,28 @@ def test_the_other_distribution_of_the_same_import_name_is_refused(
     monkeypatch.setattr(importlib.metadata, "distribution", lambda name: name)
     with pytest.raises(pytest.UsageError, match="pip uninstall pytest-evals pytest-rollouts"):
         options.refuse_name_clash()
+
+
+def test_paths_of_ini_keys_given_without_an_ini_file(
+    project: Project, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As pytest sees its own: from the current folder, whatever it took for the root.
+    (project.path / "tox.ini").unlink()
+    folder = project.path / "deep"
+    folder.mkdir()
+    project.evals('[[eval]]\nenv_id = "sums"\nnum_examples = 1\n', url=url)
+    (folder / "prices.toml").write_text(
+        '[[price]]\nmodel = "demo-small"\ninput_price = 1\noutput_price = 1\n'
+    )
+    monkeypatch.chdir(folder)
+    given = (
+        "env_dir_path=../environments", "output_dir=out", "cache_dir=kept", "cache=read-write",
+        "prices=prices.toml",
+    )  # fmt: skip
+    options = [word for each in given for word in ("-o", f"evals_{each}")]
+    result = project.run("../bench.toml", *options)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([f"rootdir: {project.path}"])
+    assert (folder / "kept" / "responses.sqlite3").is_file()
+    (metadata,) = folder.glob("out/evals/*/*/metadata.json")
+    assert json.loads(metadata.read_text())["cost"]["total_usd"] > 0

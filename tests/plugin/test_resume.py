@@ -327,12 +327,47 @@ def test_rows_and_metadata_of_verifiers(project: Project, server: Counting) -> N
     assert project.metadata()["fingerprint"]["num_examples"] == 4
 
 
+TWO_NAMES = ONE.replace("[[eval]]\n", '[[eval]]\n    name = "full"\n') + ONE.replace("= 4", "= 2")
+
+
+@pytest.mark.workers
+def test_the_run_of_another_eval_is_not_taken_over(project: Project, server: Counting) -> None:
+    project.evals(TWO_NAMES, url=server.url)
+    assert project.run("bench.toml").ret == 0
+    (full,) = project.path.glob("outputs/evals/full--*/*")
+    (sums,) = project.path.glob("outputs/evals/sums--*/*")
+    edit(sums, lambda row: row if row["example_id"] else None)
+    server.forget()
+    result = project.run("bench.toml", "--evals-resume")
+    assert (result.ret, server.requests, len(project.runs())) == (0, 3, 2)
+    assert (len(project.rows(full)), len(project.rows(sums))) == (12, 6)
+    assert [project.metadata(folder)["name"] for folder in (full, sums)] == ["full", "sums"]
+
+
+def test_no_two_evals_continue_one_run(project: Project, server: Counting) -> None:
+    folder = incomplete(project, server)
+    again = f"outputs/../{folder.relative_to(project.path)}"
+    project.evals(f'{ONE}resume = "{again}"\n', url=server.url)
+    project.evals(f'{ONE}resume = "{folder}"\n', url=server.url, name="other.toml")
+    result = project.run("bench.toml", "other.toml")
+    assert (result.ret, server.requests) == (1, 0)
+    result.stdout.fnmatch_lines(["*two evals of this session are to continue outputs/evals/*"])
+    # The one that names it is before the one that takes the newest there is.
+    project.evals(f"{ONE}resume = true\n", url=server.url)
+    result = project.run("bench.toml", "other.toml")
+    assert (result.ret, server.requests, len(project.runs())) == (0, 6 + 12, 2)
+
+
 @pytest.mark.workers
 def test_a_folder_that_another_process_writes_into(project: Project, server: Counting) -> None:
     folder = incomplete(project, server)
     lock = FolderLock(folder)
     try:
-        for told, writer in (("another process", None), (f"process {os.getpid()}", this_process())):
+        for told, writer in (
+            ("another process", None),
+            ("another process", this_process() | {"pid": 2**22 + 1}),  # of an earlier holder
+            (f"process {os.getpid()}", this_process()),
+        ):
             edit_metadata(folder, writer=writer)
             result = project.run("bench.toml", "--evals-resume")
             assert (result.ret, server.requests) == (1, 0)
@@ -340,6 +375,59 @@ def test_a_folder_that_another_process_writes_into(project: Project, server: Cou
     finally:
         lock.release()
     assert project.run("bench.toml", "--evals-resume").ret == 0
+
+
+@pytest.mark.workers
+def test_who_writes_is_known_while_a_managed_server_starts(project: Project) -> None:
+    (project.path / "slow.py").write_text(
+        "import os, runpy, sys\n"
+        "if os.path.exists('hold'):\n"
+        "    open('starting', 'w').close()\n"
+        "    open('hold').close()\n"
+        "sys.argv = ['demo', '--port', sys.argv[1]]\n"
+        "runpy.run_module('pytest_evals.demo', run_name='__main__')\n"
+    )
+    (project.path / "endpoints.toml").write_text(
+        '[[endpoint]]\nendpoint_id = "m"\nmodel = "demo-small"\nserve = "{python} slow.py {port}"'
+    )
+    project.evals('endpoint_id = "m"\nendpoints_path = "endpoints.toml"\n' + ONE)
+    assert project.run("bench.toml").ret == 0
+    (folder,) = project.runs()
+    edit(folder, first_only)
+    edit_metadata(folder, writer=this_process() | {"pid": 2**22 + 1})  # as kill -9 leaves it
+    starting, hold = project.path / "starting", project.path / "hold"
+    os.mkfifo(starting)
+    os.mkfifo(hold)
+    with project.start("bench.toml", "--evals-resume") as first:
+        starting.open().close()  # when the server opens it
+        result = project.run("bench.toml", "--evals-resume")
+        assert result.ret == 1
+        result.stdout.fnmatch_lines([f"*process {first.pid} is still writing into outputs/*"])
+        hold.open("w").close()
+        first.communicate()
+    assert first.returncode == 0
+    assert keys(project.rows()) == ALL
+
+
+def test_a_run_that_is_not_continued_after_all_stays_complete(
+    project: Project, server: Counting
+) -> None:
+    folder = incomplete(project, server, lambda row: row)
+    before = project.metadata()
+    locked = project.path / "outputs" / "evals" / "locked"
+    shutil.copytree(folder, locked)
+    edit_metadata(locked, name="c")
+    other = ONE.replace("[[eval]]\n", '[[eval]]\n    name = "c"\n')
+    text = f'{ONE}resume = "{folder}"\n{other}resume = "{locked}"\n'
+    lock = FolderLock(locked)
+    try:
+        project.evals(text, url=server.url)
+        result = project.run("bench.toml")
+        assert (result.ret, server.requests) == (1, 0)
+        result.stdout.fnmatch_lines(["*is still writing into outputs/evals/locked*"])
+    finally:
+        lock.release()
+    assert project.metadata(folder) == before
 
 
 def test_a_path_that_is_no_run(project: Project, server: Counting) -> None:

@@ -98,6 +98,19 @@ def test_a_managed_server_counts_by_its_command() -> None:
     assert told == [("serve", "run a", "run b")]
 
 
+def test_a_managed_server_is_another_than_one_that_runs() -> None:
+    neither = {key: value for key, value in NOW.items() if key != "url"}
+    served = neither | {"serve": "run a"}
+
+    def told(saved: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
+        return differences({"fingerprint": saved}, now, digests(EXAMPLES), str, is_legacy=False)
+
+    url = NOW["url"]
+    assert told(NOW, served) == [("serve", "not set", "run a"), ("url", url, "not set")]
+    assert told(served, NOW) == [("serve", "run a", "not set"), ("url", "not set", url)]
+    assert told(neither, served) == told(neither, NOW) == []
+
+
 LATE = {
     "env_id": "sums", "env_args": {"level": 3}, "model": "m", "base_url": "http://x/v1/",
     "num_examples": 5, "rollouts_per_example": 3, "shuffle": False, "shuffle_seed": None,

@@ -55,6 +55,34 @@ def test_the_death_of_a_process_releases_what_it_held(tmp_path: Path) -> None:
     FolderLock(tmp_path).release()
 
 
+FORK = """
+import os, sys
+from pathlib import Path
+from pytest_evals.store.lock import FolderLock
+lock = FolderLock(Path(sys.argv[1]))
+if os.fork() == 0:
+    lock.release()
+    print("forked", flush=True)
+    sys.stdin.read()
+else:
+    os.wait() if len(sys.argv) > 2 else os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_forked_process_neither_holds_nor_releases_it(tmp_path: Path, stays: bool) -> None:
+    command = [sys.executable, "-c", FORK, str(tmp_path), *(["stays"] if stays else [])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"forked\n"
+        if stays:
+            with pytest.raises(LockedError):
+                FolderLock(tmp_path)
+        else:
+            process.wait()
+            FolderLock(tmp_path).release()
+
+
 def test_a_file_that_is_not_there_is_not_written(tmp_path: Path) -> None:
     assert wait_until_unlocked(tmp_path / "results.gw7.jsonl", 0)
 
@@ -75,5 +103,6 @@ def test_who_holds_it() -> None:
         assert holder_in_words(unknown) == "another process"
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
-    assert holder_in_words({"pid": ended.pid, "host": socket.gethostname()}) is None
-    assert holder_in_words({"pid": 2**70, "host": socket.gethostname()}) is not None
+    host = socket.gethostname()
+    assert holder_in_words({"pid": ended.pid, "host": host}) == "another process"
+    assert holder_in_words({"pid": 2**70, "host": host}) == f"process {2**70}"
