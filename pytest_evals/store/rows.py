@@ -38,6 +38,7 @@ STANDARD_KEYS: Final = frozenset(
         "token_usage",
         "from_cache",
         "cost",
+        "paid",
         "failure",
         "prediction",
         "attempts",

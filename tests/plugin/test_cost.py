@@ -117,3 +117,21 @@ def test_a_function_has_no_cost(project: Project) -> None:
     result = project.run("test_it.py")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*an eval that is a test function has no 'cost_usd'*"])
+
+
+def test_a_run_that_began_without_prices(priced: Project) -> None:
+    no_prices = priced.path / "none.toml"
+    no_prices.write_text("")
+    with DemoServer() as server:
+        path = priced.evals(EVAL, url=server.url)
+        args = ("bench.toml", "--evals-resume", "--evals-max-concurrent=1")
+        first = priced.run(*args, f"--evals-prices={no_prices}", "--evals-max-tokens-total=30")
+        assert first.ret == 1
+        path.write_text(path.read_text() + 'gates = ["cost_usd <= 1"]\n')
+        second = priced.run(*args)
+    assert second.ret == 1
+    second.stdout.fnmatch_lines(
+        ["*cost_usd <= 1 undecided: the cost of * of 8 scored rollouts is not known*"]
+    )
+    assert 0 < sum("cost" in row for row in priced.rows()) < 8
+    assert priced.metadata()["cost"] is None
