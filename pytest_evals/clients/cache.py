@@ -69,8 +69,9 @@ class CachedClient:
         example_id, rollout: the rollout.
 
     Attributes:
-        hits: answers that were known.
+        hits: answers that were known before the rollout asked.
         input_tokens, output_tokens: of those; nobody is paid for them again.
+        free: tokens of those, and of its own answers that another try of it was given.
         asked: answers of the model.
         problem: why an answer could not be looked up or kept; None as a rule.
     """
@@ -86,6 +87,8 @@ class CachedClient:
         self._responses = cache.responses
         self._place = {**_identity(cache.endpoint), "example": example_id, "rollout": rollout}
         self._taken: dict[bytes, set[int]] = {}
+        self._own: set[tuple[bytes, int]] = set()
+        self.free = Usage(0, 0)
         self.hits = self.input_tokens = self.output_tokens = self.asked = 0
         self.problem: str | None = None
 
@@ -124,6 +127,7 @@ class CachedClient:
             taken.discard(occurrence)
             raise
         self.asked += 1
+        self._own.add((request, occurrence))
         return response if is_refusal(response) else self._kept(request, occurrence, response)
 
     def _found(self, request: bytes, occurrence: int) -> Response | None:
@@ -140,10 +144,12 @@ class CachedClient:
             if not reads_only:
                 return None
             raise CacheMissError(_miss(is_known=found is not None))
-        self.hits += 1
-        if response.usage is not None:
-            self.input_tokens += response.usage.prompt_tokens
-            self.output_tokens += response.usage.completion_tokens
+        usage = response.usage or Usage(0, 0)
+        self.free += usage
+        if (request, occurrence) not in self._own:
+            self.hits += 1
+            self.input_tokens += usage.prompt_tokens
+            self.output_tokens += usage.completion_tokens
         return response
 
     def _kept(self, request: bytes, occurrence: int, response: Response) -> Response:
@@ -156,6 +162,10 @@ class CachedClient:
         # says, so it counts here too.
         found = None if known is None else read_answer(known)
         return response if found is None else found
+
+    def begin_again(self) -> None:
+        """Begin another try of the rollout: its requests are the first of their kind again."""
+        self._taken.clear()
 
     async def close(self) -> None:
         """Do nothing: whoever made the client inside closes it."""

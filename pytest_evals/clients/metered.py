@@ -39,6 +39,10 @@ class MeteredClient:
         self._count(response.usage)
         return response
 
+    def begin_again(self) -> None:
+        """Count the answers of another try of the rollout."""
+        self._counted = Usage(0, 0)
+
     def settle(self, used: Usage | None, known: Usage) -> None:
         """Tell of what a rollout says it used besides: its environment has another client.
 

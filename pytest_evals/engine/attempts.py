@@ -8,17 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..clients.cache import CachedClient
 from ..clients.client import Client
-from ..clients.metered import MeteredClient
-from ..endpoints.prices import Cost
 from ..errors import InfraError, causes_of, outcome_of
 from ..state import State
 from ..store import rows
 from ..store.state_columns import state_columns
 from ..store.unscored import NotStoredError, kept_of, state_of, stored_head
+from .account import Account, stored_cost
 from .output import RolloutOutput
-from .paid import cost_of, known_usage, paid_columns
 from .parts import parser_of
 from .retrying import described
 from .rollouts import RolloutJob, RolloutOutcome, RolloutResult
@@ -56,8 +53,8 @@ class Attempt:
         is_settled: what becomes of it is decided: it has a result, waits for the rest of its group,
             or is withheld until it is clear what its failure means.
         is_concluded: its result was made.
-        cost: what it cost in USD; None where a price or its tokens are not known.
-        cached: its client, where answers are looked up before they are asked for.
+        cost_usd: what it cost; None where a price or its tokens are not known.
+        account: what it asks the model with, and what its tries used; None until it does.
         output: what its code prints and logs.
         retries: what went wrong in earlier tries, as its row tells it.
     """
@@ -79,8 +76,8 @@ class Attempt:
     is_settled: bool = False
     is_concluded: bool = False
     ends_endpoint: bool = False
-    cost: Cost | None = None
-    cached: CachedClient | None = None
+    cost_usd: float | None = None
+    account: Account | None = None
     output: RolloutOutput = field(init=False)
     retries: list[dict[str, str]] = field(default_factory=list)
 
@@ -98,7 +95,8 @@ class Attempt:
 
     def begin_again(self) -> None:
         """Forget a try of generating it that failed, but for what its row tells."""
-        assert self.error is not None
+        assert self.error is not None and self.account is not None
+        self.account.begin_again(self.state)
         self.retries.append(described(self.error))
         self.error = self.state = self.head = None
         self.stop = 0.0
@@ -108,7 +106,7 @@ class Attempt:
         """Whether the model answered at least once, and now: a stored answer shows nothing."""
         if self.state is None or self.is_stored or not self.state.trajectory:
             return False
-        return self.cached is None or not self.cached.hits or self.cached.asked > 0
+        return self.account is None or not self.account.is_replay
 
     @property
     def outcome(self) -> RolloutOutcome:
@@ -128,24 +126,19 @@ class Attempt:
 async def generate(attempt: Attempt, client: Client) -> None:
     """Roll the model out; what it answered is on disk when this returns without an error."""
     run, job = attempt.job.run, attempt.job
-    metered = None
-    if run.count is not None:
-        client = metered = MeteredClient(client, run.count)
-    if run.cache is not None:
-        client = attempt.cached = CachedClient(client, run.cache, *job.key)
-    if job.stored is not None and _take_stored(attempt, job.stored, client):
+    account = attempt.account = attempt.account or Account(client, run, job.key)
+    if job.stored is not None and _take_stored(attempt, job.stored, account.client):
         return
     limit = TimeLimit(LIMIT_SECONDS)
     try:
         with limit:
             state = await run.environment.rollout(
-                job.example, client, run.endpoint.model, run.sampling_args_of(*job.key)
+                job.example, account.client, run.endpoint.model, run.sampling_args_of(*job.key)
             )
         attempt.state = _checked(state)
-        if metered is not None:
-            metered.settle(attempt.state.usage, known_usage(attempt.cached))
+        account.settle(attempt.state)
         attempt.error = error_in(attempt.state)
-        _save_generated(attempt)
+        _save_generated(attempt, account)
     except ENDINGS:
         raise
     except BaseException as error:  # SystemExit in an environment must not end the loop
@@ -171,7 +164,7 @@ def _take_stored(attempt: Attempt, line: str, client: Client) -> bool:
     if head is None or state is None:
         return False
     attempt.head, attempt.state, attempt.is_stored = head, state, True
-    attempt.kept = kept_of(state)
+    attempt.kept, attempt.cost_usd = kept_of(state), stored_cost(line)
     attempt.start, attempt.stop = state.timing.generation.start, time.time()
     return True
 
@@ -215,16 +208,18 @@ def error_in(state: State) -> BaseException | None:
     return TypeError(f"state['error'] is {type(error).__name__} {error!r}, not an exception")
 
 
-def _save_generated(attempt: Attempt) -> None:
+def _save_generated(attempt: Attempt, account: Account) -> None:
     state, job = attempt.state, attempt.job
     assert state is not None
-    attempt.cost = cost_of(state.usage, job.run.price, attempt.cached)
+    cost = account.cost(state)
+    attempt.cost_usd = None if cost is None else cost.total_usd
     attempt.head = rows.encode_head(
         state,
         rollout=job.rollout,
         prediction=_prediction(attempt),
         retries=attempt.retries,
-        paid=paid_columns(attempt.cost, attempt.cached),
+        paid=account.columns(state),
+        earlier=account.earlier if account.earlier.total_tokens else None,
     )
     if attempt.error is None:
         attempt.kept = kept_of(state)
@@ -284,16 +279,16 @@ def _result(attempt: Attempt) -> RolloutResult:
         warnings=attempt.warnings,
         output=attempt.output,
     )
-    if attempt.cached is not None and attempt.cached.problem is not None:
-        result.warnings = (*result.warnings, attempt.cached.problem)
+    account = attempt.account
+    if account is not None and account.problem is not None:
+        result.warnings = (*result.warnings, account.problem)
     if state is None:
         return result
     result.prompt, result.completion = state.get("prompt"), state.get("completion")
-    if state.usage is not None:
-        result.input_tokens = state.usage.prompt_tokens
-        result.output_tokens = state.usage.completion_tokens
-    if attempt.cost is not None:
-        result.cost_usd = attempt.cost.total_usd
+    used = state.usage if account is None else account.used(state)
+    if used is not None:
+        result.input_tokens, result.output_tokens = used.prompt_tokens, used.completion_tokens
+    result.cost_usd = attempt.cost_usd
     for what, seconds in state.get("slow_calls") or ():
         result.slow_calls[what] = max(seconds, result.slow_calls.get(what, 0.0))
     result.warnings = (*result.warnings, *(state.get("eval_warnings") or ()))

@@ -19,6 +19,7 @@ from ..stats.measurements import Column, Measurements
 from .bounds import bounds_of, bounds_of_chances
 from .metrics import Metric
 from .tables import DEFAULT_CONFIDENCE
+from .unknown import is_of_time
 
 Groups = list[list[float | None]]
 
@@ -59,8 +60,13 @@ def column_of(metric: Metric, measurements: Measurements) -> Column:
     name = metric.name
     if name == "reward" or metric.kind in ("pass@", "pass^"):
         return measurements.reward
-    if metric.kind == "percentile" or name == "latency.mean":
-        return measurements.seconds
+    if is_of_time(metric):
+        return [
+            None if replayed else seconds
+            for seconds, replayed in zip(
+                measurements.seconds, measurements.is_from_cache, strict=True
+            )
+        ]
     if name == "turns":
         return measurements.turns
     if name == "truncated_rate":

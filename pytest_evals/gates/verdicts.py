@@ -14,6 +14,7 @@ from .figures import NEGATED, clears, limit_text, spread_text, value_text
 from .grammar import Gate
 from .metrics import EXAMPLES, Metric, nearest, read_metric
 from .rules import Decision, Outcome, decide, is_green, worth_of
+from .unknown import unknown_values
 
 _NAMES_SHOWN = 12
 
@@ -76,7 +77,8 @@ def judge(
     maximum: the gate passes only if it does so both times, fails only if it does so both times,
     and is inconclusive otherwise. It fails when nothing was scored, when no rollout has the metric
     and when a value is not finite. It is inconclusive as long as planned rollouts have no result,
-    and where a value lies outside the declared range.
+    where a value lies outside the declared range, and where the cost of a scored rollout, or
+    the latency of one that the response cache answered, is not known.
 
     Args:
         gate: what to judge.
@@ -100,6 +102,8 @@ def judge(
     if metric.kind == "error_rate":
         return _judge_error_rate(gate, measurements)
     column = column_of(metric, measurements)
+    if unknown := unknown_values(metric, column, measurements):
+        return _without_value(gate, measurements, "inconclusive", unknown)
     values = [value for value in column if value is not None]
     if not values:
         return _without_value(gate, measurements, "failed", _no_such_metric(metric, measurements))

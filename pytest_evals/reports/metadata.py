@@ -74,6 +74,7 @@ def metadata(
             "missing": summary.missing,
         },
         "cost": None if summary.cost is None else dict(summary.cost),
+        "paid": None if summary.paid is None else dict(summary.paid),
         "cached_answers": summary.cached_answers,
         "reward_errors": summary.reward_errors,
         "verdict": summary.verdict,

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from ..gates.grammar import Gate
 from ..gates.verdicts import Verdict, overall
 from ..stats.estimators import example_means, mean, pass_at_k, pass_hat_k, standard_error
-from ..stats.measurements import Measurements
+from ..stats.measurements import Column, Measurements
 
 EvalVerdict: TypeAlias = Literal["passed", "failed", "inconclusive", "not judged"]
 
@@ -33,8 +33,9 @@ class EvalSummary:
         input_tokens, output_tokens: sums over all rollouts, also those that were not scored; None
             when no server counted.
         cost: USD over all rollouts, also those that were not scored: `input_usd`, `output_usd` and
-            `total_usd`; None when a price or the tokens are not known. Answers of the response
-            cache cost nothing.
+            `total_usd`; None when a price or the tokens are not known. The price of all tokens,
+            also those of answers that the response cache gave.
+        paid: the same without answers of the response cache: what was paid in truth.
         cached_answers: how many answers the response cache gave.
         reward_errors: mistakes in reward functions that count as a score of 0.0.
         first_reward_errors: of each function, how many they are and the line of the first.
@@ -75,6 +76,7 @@ class EvalSummary:
     nodeid: str = ""
     cached_answers: int = 0
     cost: Mapping[str, float] | None = None
+    paid: Mapping[str, float] | None = None
 
     @property
     def planned(self) -> int:
@@ -130,7 +132,8 @@ def summarise(
         tool_errors=tuple(_tool_errors(measurements)),
         timeouts=_timeouts(measurements),
         nodeid=nodeid,
-        cost=_cost(measurements),
+        cost=_cost(measurements, measurements.cost),
+        paid=_cost(measurements, _paid(measurements)),
         cached_answers=_sum(measurements.from_cache.get("answers", ())) or 0,
     )
 
@@ -193,10 +196,24 @@ def _by_powers_of_two(
     return figures
 
 
-def _cost(measurements: Measurements) -> dict[str, float] | None:
+def _paid(measurements: Measurements) -> dict[str, Column]:
+    """Return what was paid for each row: its cost, where the row says nothing else."""
+    nothing: Column = [None] * len(measurements.states)
+    return {
+        name: [
+            cost if paid is None else paid
+            for cost, paid in zip(costs, measurements.paid.get(name, nothing), strict=True)
+        ]
+        for name, costs in measurements.cost.items()
+    }
+
+
+def _cost(measurements: Measurements, columns: Mapping[str, Column]) -> dict[str, float] | None:
+    if measurements.has_unknown_cost:
+        return None
     sums = {
         name: math.fsum(value for value in column if value is not None)
-        for name, column in measurements.cost.items()
+        for name, column in columns.items()
         if any(value is not None for value in column)
     }
     return sums if sums and all(map(math.isfinite, sums.values())) else None

@@ -175,6 +175,8 @@ def _details(summary: EvalSummary, moved: Sequence[str], width: int) -> Iterator
     if summary.cached_answers:
         answers = "answer" if summary.cached_answers == 1 else "answers"
         note = f"{summary.cached_answers} {answers} came from the response cache"
+        if summary.paid is not None:
+            note += f"; paid {_usd(summary.paid['total_usd'])}"
         yield from _indented(note.split(" "), width)
     if summary.timeouts is not None:
         count, seconds = summary.timeouts

@@ -55,6 +55,7 @@ class Measurements:
         from_cache: of answers that the response cache gave, their number (`answers`) and their
             tokens, by name.
         cost: USD by name: `input_usd`, `output_usd`, `total_usd`; of every row, like tokens.
+        paid: the same of what was really paid, of rows where the response cache answered.
         seconds: how long the model took to generate.
         turns: the metric `num_turns`, or else the number of assistant messages.
         truncated: 1.0 when the model hit its token limit.
@@ -77,6 +78,7 @@ class Measurements:
     usage: dict[str, Column] = field(default_factory=dict)
     from_cache: dict[str, Column] = field(default_factory=dict)
     cost: dict[str, Column] = field(default_factory=dict)
+    paid: dict[str, Column] = field(default_factory=dict)
     seconds: Column = field(default_factory=list)
     turns: Column = field(default_factory=list)
     truncated: Column = field(default_factory=list)
@@ -146,6 +148,7 @@ class Measurements:
         self._read_table(self.usage, place, row.get("token_usage"))
         self._read_table(self.from_cache, place, row.get("from_cache"))
         self._read_table(self.cost, place, row.get("cost"))
+        self._read_table(self.paid, place, row.get("paid"))
         served = row.get("served_model")
         if isinstance(served, str) and served and served not in self.served_models:
             self.served_models.append(served)
@@ -195,6 +198,7 @@ class Measurements:
         yield from self.usage.values()
         yield from self.from_cache.values()
         yield from self.cost.values()
+        yield from self.paid.values()
 
     @property
     def scored(self) -> int:
@@ -237,6 +241,21 @@ class Measurements:
         if not self.plan.rollouts:
             return None
         return (self.unmeasured + self.broken) / self.plan.rollouts
+
+    @property
+    def is_from_cache(self) -> list[bool]:
+        """Of each rollout, whether the response cache gave answers."""
+        return [bool(count) for count in self.from_cache.get("answers", [0.0] * len(self.states))]
+
+    @property
+    def has_unknown_cost(self) -> bool:
+        """Whether a row has tokens and no cost: nobody knows what all of them cost together."""
+        costs = self.cost.get("total_usd", [None] * len(self.states))
+        return any(
+            cost is None and count is not None
+            for counts in self.usage.values()
+            for cost, count in zip(costs, counts, strict=True)
+        )
 
     @property
     def metric_names(self) -> tuple[str, ...]:

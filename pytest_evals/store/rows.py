@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import Outcome
-from ..messages import as_tool_call
+from ..messages import Usage, as_tool_call
 from ..state import State, Timing
 from .encoding import readable, to_json
 from .timings import timing_columns
@@ -38,6 +38,7 @@ STANDARD_KEYS: Final = frozenset(
         "token_usage",
         "from_cache",
         "cost",
+        "paid",
         "failure",
         "prediction",
         "attempts",
@@ -70,6 +71,7 @@ def encode_head(
     prediction: Any,
     retries: Sequence[Row] = (),
     paid: Row | None = None,
+    earlier: Usage | None = None,
 ) -> str:
     """Return what a row says about the model's side of a rollout: a JSON object left open.
 
@@ -79,8 +81,9 @@ def encode_head(
         prediction: what the environment's parser made of the completion.
         retries: what went wrong in earlier tries of it.
         paid: columns of what it cost, and of the answers that cost nothing; None for none.
+        earlier: tokens of earlier tries; None for none.
     """
-    attempts, served_model, token_usage = _sum_calls(state)
+    attempts, served_model, token_usage = _sum_calls(state, earlier)
     row = _example_columns(state["input"], rollout)
     row["prompt"] = _messages(state.get("prompt"))
     row["completion"] = _messages(state.get("completion"))
@@ -282,12 +285,14 @@ def _tool_call(call: Any) -> str:
         return to_json(call)
 
 
-def _sum_calls(state: State) -> tuple[int, str | None, dict[str, int] | None]:
+def _sum_calls(
+    state: State, earlier: Usage | None
+) -> tuple[int, str | None, dict[str, int] | None]:
     """Return a rollout's HTTP requests, the ids of the models that answered, and its tokens.
 
     `input_tokens` and `output_tokens` count every model call, also those that an environment makes
-    besides the turns. Of the last turn's context, `final_output_tokens` are those the model wrote
-    in any turn and `final_input_tokens` the rest.
+    besides the turns, and those of `earlier` tries. Of the last turn's context,
+    `final_output_tokens` are those the model wrote in any turn and `final_input_tokens` the rest.
     """
     requests = written = context = 0
     models: dict[str, None] = {}
@@ -304,6 +309,8 @@ def _sum_calls(state: State) -> tuple[int, str | None, dict[str, int] | None]:
             context = usage.prompt_tokens + usage.completion_tokens
     served = ",".join(models) or None
     used = state.usage
+    if earlier is not None:
+        used = earlier if used is None else earlier + used
     if used is None:
         return requests, served, None
     return (

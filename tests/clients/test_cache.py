@@ -266,3 +266,13 @@ def test_a_message_of_another_kind_comes_back_as_one() -> None:
     assert again is not None
     assert type(again.message).__name__ == "TextMessage"
     assert again.is_truncated
+
+
+async def test_own_answers_of_another_try_are_free_and_were_not_known() -> None:
+    kept, model = Kept(), Model()
+    client = client_of(model, kept)
+    assert await texts_of(client, ASK, ASK) == ["1", "2"]
+    client.begin_again()
+    assert await texts_of(client, ASK, ASK, ASK) == ["1", "2", "3"]
+    assert (client.hits, client.input_tokens, client.asked) == (0, 0, 3)
+    assert client.free == Usage(20, 4)

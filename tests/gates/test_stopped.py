@@ -41,5 +41,5 @@ def test_cost_is_a_mean_per_scored_rollout() -> None:
     verdict = judge(parse_gate("cost_usd <= 0.3"), measured)
     assert (verdict.outcome, verdict.value) == ("passed", 0.3)
     unknown = judge(parse_gate("cost_usd <= 0.3"), rows(2))
-    assert unknown.outcome == "failed"
-    assert "no rollout has a value of 'cost_usd'" in unknown.line
+    assert unknown.outcome == "inconclusive"
+    assert "the cost of 2 of 2 scored rollouts is not known" in unknown.line

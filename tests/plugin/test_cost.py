@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_evals.demo.server import DemoServer
+from pytest_evals.engine import retrying
 
 from .conftest import Project
 
@@ -76,17 +77,21 @@ def test_a_table_that_cannot_be_used_is_one_error(priced: Project, url: str) -> 
     other.stdout.fnmatch_lines(["*none.toml: the table of prices does not exist*"])
 
 
-def test_what_the_cache_knows_costs_nothing(priced: Project) -> None:
+def test_what_the_cache_knows_has_its_price_and_is_not_paid(priced: Project) -> None:
     args = ("bench.toml", "--evals-cache=read-write")
     with DemoServer() as server:
         priced.evals(EVAL + 'gates = ["cost_usd <= 1"]\n', url=server.url)
         priced.run(*args, "--evals-num-examples=2").assert_outcomes(passed=6)
         priced.run(*args, "--evals-num-examples=3").assert_outcomes(passed=8)
     first, second = priced.runs()
-    costs = [row["cost"]["total_usd"] for row in priced.rows(second)]
-    assert costs[:4] == [0.0] * 4
-    assert all(costs[4:])
+    rows = priced.rows(second)
+    costs = [row["cost"]["total_usd"] for row in rows]
+    assert all(costs)
+    assert [row["paid"]["total_usd"] for row in rows[:4]] == [0.0] * 4
+    assert not any("paid" in row for row in rows[4:])
     assert priced.metadata(second)["cost"]["total_usd"] == pytest.approx(sum(costs))
+    assert priced.metadata(second)["paid"]["total_usd"] == pytest.approx(sum(costs[4:]))
+    assert priced.metadata(first)["cost"] == priced.metadata(first)["paid"]
     assert priced.metadata(first)["usage"] is not None
     assert priced.metadata(second)["usage"] is not None
 
@@ -117,3 +122,81 @@ def test_a_function_has_no_cost(project: Project) -> None:
     result = project.run("test_it.py")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*an eval that is a test function has no 'cost_usd'*"])
+
+
+def test_a_run_that_began_without_prices(priced: Project) -> None:
+    no_prices = priced.path / "none.toml"
+    no_prices.write_text("")
+    with DemoServer() as server:
+        path = priced.evals(EVAL, url=server.url)
+        args = ("bench.toml", "--evals-resume", "--evals-max-concurrent=1")
+        first = priced.run(*args, f"--evals-prices={no_prices}", "--evals-max-tokens-total=30")
+        assert first.ret == 1
+        path.write_text(path.read_text() + 'gates = ["cost_usd <= 1"]\n')
+        second = priced.run(*args)
+    assert second.ret == 1
+    second.stdout.fnmatch_lines(
+        ["*cost_usd <= 1 undecided: the cost of * of 8 scored rollouts is not known*"]
+    )
+    assert 0 < sum("cost" in row for row in priced.rows()) < 8
+    assert priced.metadata()["cost"] is None
+
+
+def test_a_replay_does_not_turn_gates_green(priced: Project) -> None:
+    with DemoServer() as server:
+        priced.evals(
+            EVAL + 'gates = ["cost_usd <= 0.001", "latency.mean <= 100"]\n', url=server.url
+        )
+        first = priced.run("bench.toml", "--evals-cache=read-write")
+    first.assert_outcomes(passed=10, failed=1)
+    second = priced.run("bench.toml", "--evals-cache=read")
+    second.assert_outcomes(passed=9, failed=2)
+    second.stdout.fnmatch_lines(
+        ["*cost_usd * > 0.001 *", "*latency.mean <= 100 undecided: the response cache answered*"]
+    )
+
+
+FAILS_ONCE = """
+    import pytest_evals as vf
+
+    TRIES = []
+
+    class Fails(vf.MultiTurnEnv):
+        async def env_response(self, messages, state):
+            TRIES.append(1)
+            if len(TRIES) == 1:
+                raise vf.SandboxError("once")
+            return [vf.UserMessage(content="And what is 2 + 2?")]
+
+    def load_environment():
+        rows = [{"question": "What is 1 + 1?", "answer": "2"}]
+        return Fails(dataset=rows, max_turns=2, rubric=vf.Rubric(funcs=[lambda completion: 1.0]))
+"""
+
+
+@pytest.mark.parametrize("cache", ["off", "read-write"])
+def test_what_a_try_that_failed_cost(
+    priced: Project, monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.0)
+    priced.environment("fails", FAILS_ONCE)
+    with DemoServer() as server:
+        priced.evals(
+            '[[eval]]\nenv_id = "fails"\nrollouts_per_example = 1\nmax_retries = 1\n',
+            url=server.url,
+        )
+        result = priced.run("bench.toml", f"--evals-cache={cache}")
+        asked = server.requests
+    assert result.ret == 0, result.stdout.str()
+    (row,) = priced.rows()
+    assert len(row["retries"]) == 1
+    assert asked == (3 if cache == "off" else 2)
+    assert "from_cache" not in row  # its own first answer was not known before
+    usage, cost = row["token_usage"], row["cost"]
+    assert usage["input_tokens"] > usage["final_input_tokens"]
+    assert cost["input_usd"] == pytest.approx(usage["input_tokens"] * 10e-6)
+    assert ("paid" in row) == (cache != "off")
+    paid = row.get("paid", cost)
+    assert 0 < paid["total_usd"] <= cost["total_usd"]
+    assert priced.metadata()["cost"] == cost
+    assert priced.metadata()["paid"] == paid

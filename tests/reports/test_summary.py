@@ -244,3 +244,26 @@ def test_what_tools_raised_is_told_with_the_calls_there_were() -> None:
     summary, _ = evaluated([[1]], tool_runs={"add": {"calls": 1, "errors": {"KeyError": 1}}})
     assert summary.tool_errors == ("tool add raised KeyError in 1 of 1 call",)
     assert evaluated([[1]])[0].tool_errors == ()
+
+
+def test_a_cost_that_rows_lack_is_no_sum() -> None:
+    tokens = {"input_tokens": 10, "output_tokens": 3}
+    cost = {"input_usd": 0.1, "output_usd": 0.2, "total_usd": 0.3}
+    rows: list[dict[str, Any]] = [
+        {"example_id": 0, "rollout": 0, "state": "broken", "token_usage": tokens, "cost": cost},
+        {"example_id": 1, "rollout": 0, "state": "broken"},
+    ]
+
+    def summed(*more: dict[str, Any]) -> EvalSummary:
+        found = Measurements.from_rows([*rows, *more], planned=Plan(3, 1))
+        return summarise(
+            name="toy", model="m1", measurements=found, gates=(), verdicts=(), seconds=1.0
+        )
+
+    last = {"example_id": 2, "rollout": 0, "state": "broken", "token_usage": tokens}
+    assert summed().cost == summed().paid == cost
+    assert (summed(last).cost, summed(last).paid) == (None, None)
+    replayed = summed(last | {"cost": cost, "paid": dict.fromkeys(cost, 0.0)})
+    assert replayed.cost is not None
+    assert replayed.cost["total_usd"] == pytest.approx(0.6)
+    assert replayed.paid == cost
