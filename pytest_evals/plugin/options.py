@@ -150,10 +150,10 @@ def prices_path(config: pytest.Config) -> Path | None:
 
 def _path(config: pytest.Config, dest: str) -> Path | None:
     """Return the path that an option gives, or else its ini key, absolute."""
-    if chosen := config.getoption(dest):
-        return config.invocation_params.dir / chosen
-    ini = config.getini(dest)
-    return settings.ini_folder(config) / ini if ini else None
+    chosen, ini = config.getoption(dest), config.getini(dest)
+    if chosen:
+        return Path(config.invocation_params.dir, chosen)
+    return Path(settings.ini_folder(config), ini) if ini else None
 
 
 def phase_limit(config: pytest.Config, phase: str) -> int | None:
