@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.metadata
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,20 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
+def leave_file_behind_resume(args: list[str], files: list[str]) -> None:
+    """Leave to pytest the eval file behind `--evals-resume`, which is never a run's folder.
+
+    Args:
+        args: the command line, changed in place.
+        files: what it names, as far as the first conftest files are looked for beside that.
+    """
+    option = "--evals-resume"
+    for place, (given, behind) in enumerate(itertools.pairwise(args)):
+        if given == option and behind.partition("::")[0].endswith(".toml"):
+            args[place] = f"{option}=true"
+            files.append(behind)
+
+
 def refuse_file_as_run(config: pytest.Config) -> None:
     """Stop a session whose `--evals-resume` took the eval file behind it for the run to continue.
 
@@ -151,9 +166,9 @@ def prices_path(config: pytest.Config) -> Path | None:
 def _path(config: pytest.Config, dest: str) -> Path | None:
     """Return the path that an option gives, or else its ini key, absolute."""
     if chosen := config.getoption(dest):
-        return config.invocation_params.dir / chosen
+        return Path(config.invocation_params.dir, chosen)
     ini = config.getini(dest)
-    return settings.ini_folder(config) / ini if ini else None
+    return Path(settings.ini_folder(config), ini) if ini else None
 
 
 def phase_limit(config: pytest.Config, phase: str) -> int | None:
