@@ -26,6 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Let a file stand behind an option that may stand alone."""
+    options.leave_file_behind_resume(args, early_config.known_args_namespace.file_or_dir)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark that every item of an eval carries."""
     garbage.thaw_at_end(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.metadata
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,20 @@ def add_options(parser: pytest.Parser) -> None:
         type="args",
         default=[],
     )
+
+
+def leave_file_behind_resume(args: list[str], files: list[str]) -> None:
+    """Leave to pytest the eval file behind `--evals-resume`, which is never a run's folder.
+
+    Args:
+        args: the command line, changed in place.
+        files: what it names, as far as the first conftest files are looked for beside that.
+    """
+    option = "--evals-resume"
+    for place, (given, behind) in enumerate(itertools.pairwise(args)):
+        if given == option and behind.partition("::")[0].endswith(".toml"):
+            args[place] = f"{option}=true"
+            files.append(behind)
 
 
 def refuse_file_as_run(config: pytest.Config) -> None:

@@ -449,12 +449,22 @@ def test_a_path_that_is_no_run(project: Project, server: Counting) -> None:
     assert server.requests == 0
 
 
-def test_the_file_behind_the_option_is_not_the_run(project: Project, server: Counting) -> None:
+@pytest.mark.workers
+@pytest.mark.parametrize("named", ["bench.toml", "bench.toml::sums"])
+def test_the_eval_file_behind_the_option_is_not_the_run(
+    project: Project, server: Counting, named: str
+) -> None:
     incomplete(project, server)
-    result = project.run("--evals-resume", "bench.toml")
-    assert (result.ret, server.requests) == (pytest.ExitCode.USAGE_ERROR, 0)
-    result.stderr.fnmatch_lines(["*bench.toml is not the folder of a run*"])
-    assert project.run("bench.toml", "--evals-resume").ret == 0
+    assert project.run("--evals-resume", named).ret == 0
+    assert (server.requests, len(project.runs())) == (6, 1)
+
+
+def test_another_file_behind_the_option_is_refused(project: Project, server: Counting) -> None:
+    incomplete(project, server)
+    for file in ("environments/sums.py", "environments/sums.py::test_a"):
+        result = project.run("--evals-resume", file)
+        assert (result.ret, server.requests) == (pytest.ExitCode.USAGE_ERROR, 0)
+        result.stderr.fnmatch_lines([f"*{file} is not the folder of a run*"])
 
 
 def test_one_path_and_several_evals(project: Project, server: Counting) -> None:
