@@ -371,3 +371,22 @@ def test_functions_cannot_be_counted(project: Project) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*max_cost_usd = 1: what a test function asks*is not known here*"])
     project.run("test_it.py", "--evals-max-duration=100").assert_outcomes(passed=4)
+
+
+@pytest.mark.workers
+def test_rollouts_that_wait_to_generate_are_not_started(project: Project) -> None:
+    with DemoServer() as server:
+        project.evals(EVAL, url=server.url)
+        result = project.run(
+            "bench.toml", "--evals-max-tokens-total=1", "--evals-max-concurrent=16",
+            "--evals-max-concurrent-generation=2",
+        )  # fmt: skip
+        asked = server.requests
+    assert result.ret == 1
+    # Under xdist each worker has slots of its own for two.
+    assert 0 < asked <= 6
+    states = [row["state"] for row in project.rows()]
+    assert states == ["scored"] * asked
+    result.assert_outcomes(passed=asked, skipped=40 - asked, failed=1)
+    assert project.metadata()["not_started"] == 40 - asked
+    assert project.metadata()["stopped_by"].startswith("max_tokens_total = 1 is spent")
