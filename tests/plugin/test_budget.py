@@ -373,7 +373,6 @@ def test_functions_cannot_be_counted(project: Project) -> None:
     project.run("test_it.py", "--evals-max-duration=100").assert_outcomes(passed=4)
 
 
-@pytest.mark.workers
 def test_rollouts_that_wait_to_generate_are_not_started(project: Project) -> None:
     with DemoServer() as server:
         project.evals(EVAL, url=server.url)
@@ -383,8 +382,7 @@ def test_rollouts_that_wait_to_generate_are_not_started(project: Project) -> Non
         )  # fmt: skip
         asked = server.requests
     assert result.ret == 1
-    # Under xdist each worker has slots of its own for two.
-    assert 0 < asked <= 6
+    assert 0 < asked <= 4
     states = [row["state"] for row in project.rows()]
     assert states == ["scored"] * asked
     result.assert_outcomes(passed=asked, skipped=40 - asked, failed=1)
