@@ -11,7 +11,8 @@ from typing import Any
 from ..errors import ConfigError
 from ..nearest import did_you_mean
 from .endpoint import Endpoint
-from .row import endpoint_of, rows_of
+from .prices import PRICE_KEYS, Price
+from .row import Row, endpoint_of, rows_of
 from .toml_file import read_toml
 
 FILE_NAME = "endpoints.toml"
@@ -63,12 +64,7 @@ def load_registry(path: Path, *, required: bool, any_client_type: bool = False) 
         endpoint_id, endpoint = endpoint_of(row, shown, any_client_type=any_client_type)
         replicas = endpoints.setdefault(endpoint_id, [])
         replicas.append(endpoint)
-        if endpoint.model != replicas[0].model:
-            raise row.error(
-                "model",
-                f"the rows of endpoint_id {endpoint_id!r} are replicas of one model, but one has "
-                f"model {replicas[0].model!r} and this one {endpoint.model!r}",
-            )
+        _check_replica(row, replicas[0], endpoint)
         if len(replicas) > 1 and any(each.serve for each in replicas):
             raise row.error(
                 "serve",
@@ -76,6 +72,32 @@ def load_registry(path: Path, *, required: bool, any_client_type: bool = False) 
                 " server that is started here has an endpoint_id of its own",
             )
     return Registry(path, {name: tuple(rows) for name, rows in endpoints.items()})
+
+
+def _check_replica(row: Row, first: Endpoint, endpoint: Endpoint) -> None:
+    """Refuse a row that says otherwise than the first of its id; what it leaves out is as there."""
+    types = [key for key in ("type", "api_client_type") if key in row.table]
+    prices = [key for key in PRICE_KEYS if key in row.table]
+    differs = None
+    if endpoint.model != first.model:
+        differs = "model", f"model {first.model!r}", repr(endpoint.model)
+    elif types and endpoint.client_type != first.client_type:
+        differs = types[0], f"type {first.client_type!r}", repr(endpoint.client_type)
+    elif prices and endpoint.price != first.price:
+        differs = prices[0], _in_words(first.price), _in_words(endpoint.price)
+    if differs is not None:
+        key, one, other = differs
+        raise row.error(
+            key,
+            f"rows of one endpoint_id are replicas of one model, but {first.label} has {one} and"
+            f" this one {other}",
+        )
+
+
+def _in_words(price: Price | None) -> str:
+    if price is None:
+        return "no price"
+    return f"the prices {price.input:g} and {price.output:g}"
 
 
 def _tables(path: Path, document: dict[str, Any], text: str) -> list[dict[str, Any]]:

@@ -46,10 +46,15 @@ class Admission:
         self._waiting = WaitingRollouts()
         self._on_given_up = on_given_up
         self._told: set[EvalRun] = set()
+        # What to drop next; None until the queue was divided, once, because the budget is spent.
+        self._to_drop: list[RolloutJob] | None = None
 
     def add(self, jobs: Iterable[RolloutJob]) -> None:
         """Let rollouts wait, behind those that do."""
-        self._waiting.add(jobs)
+        if self._to_drop is None:
+            self._waiting.add(jobs)
+        else:
+            self._divide(self._to_drop, jobs)
 
     def has_waiting(self, run: EvalRun) -> bool:
         """Whether rollouts of an eval wait."""
@@ -98,17 +103,28 @@ class Admission:
         """
         if self.spent is None:
             return
-        error = BudgetSpentError(self.spent)
-        jobs = [job for run in self._waiting.runs for job in self._waiting.take_all(run)]
-        self._waiting.add(job for job in jobs if job.stored is not None)
+        if self._to_drop is None:
+            self._to_drop = []
+            waiting = [job for run in self._waiting.runs for job in self._waiting.take_all(run)]
+            self._divide(self._to_drop, waiting)
+        jobs, self._to_drop = self._to_drop, []
         for job in jobs:
-            if job.stored is not None:
-                continue
-            now = time.time()
-            yield RolloutResult(job.run, job.key, "missing", now, now, error=error)
-            if self._groups.holds(job):
-                self._groups.put_aside(self._groups.ended(Attempt(job, error=error)))
+            yield self.left_out(job)
             self._groups.let_go(job)
+
+    def _divide(self, to_drop: list[RolloutJob], jobs: Iterable[RolloutJob]) -> None:
+        for job in jobs:
+            if job.stored is None:
+                to_drop.append(job)
+            else:
+                self._waiting.add([job])
+
+    def left_out(self, job: RolloutJob) -> RolloutResult:
+        """Return the result of a rollout that is not asked for, as the budget is spent."""
+        error, now = BudgetSpentError(self.spent or ""), time.time()
+        if self._groups.holds(job):
+            self._groups.put_aside(self._groups.ended(Attempt(job, error=error)))
+        return RolloutResult(job.run, job.key, "missing", now, now, error=error)
 
     def demand(self) -> Demand:
         """Return what there is to do."""

@@ -50,6 +50,7 @@ class Attempt:
         ends_endpoint: its failure is why the endpoint was given up.
         is_stored: its state is that of a stored row: the model was not asked.
         has_begun: its own code runs.
+        is_left_out: its turn came when nothing more was to be asked.
         is_settled: what becomes of it is decided: it has a result, waits for the rest of its group,
             or is withheld until it is clear what its failure means.
         is_concluded: its result was made.
@@ -73,6 +74,7 @@ class Attempt:
     warnings: Sequence[str] = ()
     is_stored: bool = False
     has_begun: bool = False
+    is_left_out: bool = False
     is_settled: bool = False
     is_concluded: bool = False
     ends_endpoint: bool = False

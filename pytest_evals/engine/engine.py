@@ -191,8 +191,7 @@ class Engine:
 
     def _resize(self, limits: Limits) -> None:
         self._admission.slots.limits = limits
-        self._fill()
-        self._tell_soon()
+        self._proceed()
 
     def _give_up(self, endpoint: Endpoint, error: BaseException) -> None:
         self._health_of(endpoint).give_up(error)
@@ -238,11 +237,13 @@ class Engine:
         if self._stopping:
             await clean_up([attempt])
             return
+        if attempt.is_left_out:
+            self._deliver(self._admission.left_out(attempt.job))
+            return
         health = self._health_of(attempt.job.run.endpoint)
         if attempt.answered and health.answered():
             self._report_failures(health)
-            self._fill()
-            self._tell_soon()
+            self._proceed()
         health.doubt_slowness(attempt)
         if attempt.error is not None:
             await clean_up([attempt])
@@ -292,8 +293,7 @@ class Engine:
             if not attempt.is_concluded:
                 attempt.error = failure or RuntimeError("other code cancelled the scoring")
                 self._deliver(conclude(attempt))
-        self._fill()
-        self._tell_soon()
+        self._proceed()
 
     def _fail(self, attempts: list[Attempt], ending: BaseException, text: str) -> None:
         """Note that user code ended these, unless the engine did: then pass its request on."""

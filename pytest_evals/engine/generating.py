@@ -16,7 +16,8 @@ async def generate_in_turn(
 ) -> None:
     """Roll the model out, again where the infrastructure failed; see `attempts.generate`.
 
-    A rollout that waits before its next try lets others generate.
+    A rollout that waits before its next try lets others generate. One whose turn comes when nothing
+    more is to be asked is left out, unless the model has answered it before.
     """
     for retry in range(attempt.job.run.max_retries + 1):
         if retry:
@@ -24,6 +25,9 @@ async def generate_in_turn(
             await retrying.wait(retry - 1)
             attempt.begin_again()
         async with slots.turn("generation"):
+            if not retry and attempt.job.stored is None and is_over():
+                attempt.is_left_out = attempt.is_settled = True
+                return
             attempt.started()
             await generate(attempt, client)
         if not retrying.may_pass([attempt.error]) or is_over():

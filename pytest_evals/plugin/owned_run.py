@@ -323,14 +323,8 @@ class OwnedRun:
         summary = self.summary()
         content = metadata_of(self, summary, self.base_url)
         with self.noting_problems():
-            self.folder.write_metadata(
-                content | {"not_started": self.not_started, "stopped_by": self._stop_reason}
-            )
+            self.folder.write_metadata(content)
         return summary
-
-    @property
-    def _stop_reason(self) -> str | None:
-        return self.stopped_by if self.not_started else None
 
     def close(self) -> None:
         """Close the folder and the log."""

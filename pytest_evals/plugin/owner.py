@@ -158,6 +158,13 @@ class EvalOwner:
         """Why rollouts were not started; None where all were."""
         return None if self.budget is None else self.budget.reason
 
+    @property
+    def uncounted(self) -> str:
+        """How many answers the budget could not count, in words; "" for none."""
+        count = 0 if self.budget is None else self.budget.uncounted
+        answers = "1 answer had" if count == 1 else f"{count} answers had"
+        return f" ({answers} no token counts: not in what was used)" if count else ""
+
     def complete(self, run: OwnedRun) -> str | None:
         """Write what is known of a run at its end, and tell the hooks, once.
 

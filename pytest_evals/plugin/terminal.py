@@ -269,7 +269,7 @@ class EvalTerminal:
         if run.not_started:
             reporter.write_line(
                 f"budget: {run.stopped_by}: {_counted(run.not_started, 'rollout')} of"
-                f" {run.spec.name} not started",
+                f" {run.spec.name} not started{self._owner.uncounted}",
                 yellow=True,
                 bold=True,
             )

@@ -113,6 +113,41 @@ def test_replicas_of_different_models_are_refused(tmp_path: Path) -> None:
     assert "'m'" in str(error) and "'n'" in str(error)
 
 
+PRICED = "input_price = 1\noutput_price = 2\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "line", "says"),
+    [
+        (
+            PRICED,
+            PRICED.replace("2", "3"),
+            13,
+            "has the prices 1 and 2 and this one the prices 1 and 3",
+        ),
+        ("", PRICED, 11, "has no price and this one the prices 1 and 2"),
+        ("", 'type = "openai_responses"\n', 11, "'openai_chat_completions' and this one"),
+        ('type = "openai_responses"\n', 'api_client_type = "anthropic_messages"\n', 12, "this one"),
+    ],
+)
+def test_replicas_that_say_otherwise_are_refused(
+    tmp_path: Path, first: str, second: str, line: int, says: str
+) -> None:
+    error = refused(tmp_path, ROW + first + ROW + second)
+
+    assert says in str(error)
+    assert "endpoints.toml:1)" in str(error), "the first row is named"
+    assert error.line == line
+
+
+@pytest.mark.parametrize(("first", "second"), [(PRICED, PRICED), (PRICED, ""), ("", "")])
+def test_replicas_of_one_price(tmp_path: Path, first: str, second: str) -> None:
+    found = load(tmp_path, ROW + first + ROW + second).find("a")
+
+    assert found is not None
+    assert (found.price is None) == (first == "")
+
+
 def test_missing_default_file_has_no_endpoints(tmp_path: Path) -> None:
     registry = load_registry(tmp_path / "configs/endpoints.toml", required=False)
 

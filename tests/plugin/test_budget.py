@@ -397,3 +397,50 @@ def test_functions_cannot_be_counted(project: Project) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*max_cost_usd = 1: what a test function asks*is not known here*"])
     project.run("test_it.py", "--evals-max-duration=100").assert_outcomes(passed=4)
+
+
+def test_rollouts_that_wait_to_generate_are_not_started(project: Project) -> None:
+    with DemoServer() as server:
+        project.evals(EVAL, url=server.url)
+        result = project.run(
+            "bench.toml", "--evals-max-tokens-total=1", "--evals-max-concurrent=16",
+            "--evals-max-concurrent-generation=2",
+        )  # fmt: skip
+        asked = server.requests
+    assert result.ret == 1
+    assert 0 < asked <= 4
+    states = [row["state"] for row in project.rows()]
+    assert states == ["scored"] * asked
+    result.assert_outcomes(passed=asked, skipped=40 - asked, failed=1)
+    assert project.metadata()["not_started"] == 40 - asked
+    assert project.metadata()["stopped_by"].startswith("max_tokens_total = 1 is spent")
+
+
+UNCOUNTED = """
+    from pytest_evals.messages import Message, Response, Usage
+
+    class Carrier:
+        asked = 0
+
+        async def get_response(self, prompt, model, sampling_args, tools=None):
+            self.asked += 1
+            usage = None if self.asked == 2 else Usage(10, 10)
+            return Response(Message(role="assistant", content="0"), usage=usage)
+
+        async def close(self):
+            pass
+
+    def pytest_evals_make_client(endpoint):
+        return Carrier()
+"""
+
+
+@pytest.mark.parametrize(("spent", "ends"), [(60, " (1 answer had no *)"), (20, "not started")])
+def test_answers_without_counts_are_told(project: Project, spent: int, ends: str) -> None:
+    project.pytester.makeconftest(UNCOUNTED)
+    project.evals(EVAL, url="http://127.0.0.1:9/v1")
+    result = project.run(
+        "bench.toml", f"--evals-max-tokens-total={spent}", "--evals-max-concurrent=1"
+    )
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([f"budget: max_tokens_total = {spent} is spent (*): *{ends}"])

@@ -6,6 +6,7 @@ import pytest
 
 from pytest_evals.demo.server import DemoServer
 from pytest_evals.engine import retrying
+from pytest_evals.engine.account import stored_cost
 
 from .conftest import Project
 
@@ -200,3 +201,40 @@ def test_what_a_try_that_failed_cost(
     assert 0 < paid["total_usd"] <= cost["total_usd"]
     assert priced.metadata()["cost"] == cost
     assert priced.metadata()["paid"] == paid
+
+
+JUDGED = """
+    import pathlib
+    import pytest_evals as vf
+
+    async def judged(completion):
+        if not pathlib.Path("judge-is-up").exists():
+            raise vf.JudgeError("judge is down")
+        return 1.0
+
+    def load_environment():
+        rows = [{"question": "What is 1 + 1?", "answer": "2"}]
+        return vf.SingleTurnEnv(dataset=rows, rubric=vf.Rubric(funcs=[judged]))
+"""
+
+
+def test_a_rollout_that_was_only_scored_has_its_cost(priced: Project) -> None:
+    priced.environment("judged", JUDGED)
+    with DemoServer() as server:
+        priced.evals('[[eval]]\nenv_id = "judged"\nrollouts_per_example = 1\n', url=server.url)
+        assert priced.run("bench.toml", "--evals-resume").ret == 1
+        (priced.path / "judge-is-up").touch()
+        result = priced.run("bench.toml", "--evals-resume", "--junitxml=out.xml")
+        assert server.requests == 1
+    assert result.ret == 0
+    (row,) = priced.rows()
+    cost = row["cost"]["total_usd"]
+    assert cost > 0
+    text = (priced.path / "out.xml").read_text()
+    assert f'name="evals.cost_usd" value="{cost}"' in text
+
+
+@pytest.mark.parametrize("cost", ["null", "3", '{"total_usd": "x"}', "{}"])
+def test_a_stored_cost_that_is_none(cost: str) -> None:
+    assert stored_cost(f'{{"cost": {cost}}}') is None
+    assert stored_cost('{"cost": {"total_usd": 2}}') == 2.0
