@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any, TypeAlias
 
 from ..errors import ConfigError
 from ..nearest import did_you_mean
-from .toml_file import read_toml
+from .toml_file import read_rows
 
 # Of a `[[price]]` row; the last two also stand in a row of the endpoint registry.
 PRICE_KEYS = ("input_price", "output_price")
 KEYS = ("model", *PRICE_KEYS)
 
 _MILLION = 1_000_000
-_HEADER = re.compile(r"\s*\[\[\s*[\"']?price[\"']?\s*\]\]")
 
 Prices: TypeAlias = Mapping[str, "Price"]
 
@@ -74,27 +72,13 @@ def load_prices(path: Path) -> Prices:
     Raises:
         ConfigError: it cannot be read, is no TOML, or a row is not valid.
     """
-    text, document = read_toml(path, "the table of prices")
-    for key in document:
-        if key != "price":
-            raise ConfigError(
-                path,
-                _line_of(text, key),
-                f"unknown key {key!r} at the top level{did_you_mean(key, ['price'])}; prices are"
-                " [[price]] rows",
-            )
-    rows = document.get("price", [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ConfigError(
-            path, _line_of(text, "price"), "'price' must be rows headed [[price]], two brackets"
-        )
-    heads = [at for at, line in enumerate(text.split("\n"), 1) if _HEADER.match(line)]
-    lines: list[int | None] = [*heads] if len(heads) == len(rows) else [None] * len(rows)
+    _, rows = read_rows(path, "price", "the table of prices")
     prices: dict[str, Price] = {}
-    for row, line in zip(rows, lines, strict=True):
+    for row, head in rows:
         try:
             model, price = _read(row, prices)
         except ValueError as error:
+            line = None if head is None else head + 1
             raise ConfigError(path, line, f"[[price]]: {error}") from None
         prices[model] = price
     return prices
@@ -113,11 +97,3 @@ def _read(row: Mapping[str, Any], known: Prices) -> tuple[str, Price]:
     if price is None:
         raise ValueError("'input_price' and 'output_price' are missing, USD per million tokens")
     return model, price
-
-
-def _line_of(text: str, key: str) -> int | None:
-    starts = (f"[{key}]", f"[[{key}]]", f"[{key}.", f"{key} ", f"{key}=", f"{key}.", f'["{key}')
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.lstrip().startswith(starts):
-            return number
-    return None

@@ -6,14 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ..errors import ConfigError
-from ..nearest import did_you_mean
 from .endpoint import Endpoint
 from .prices import PRICE_KEYS, Price
 from .row import Row, endpoint_of, rows_of
-from .toml_file import read_toml
+from .toml_file import read_rows
 
 FILE_NAME = "endpoints.toml"
 
@@ -56,8 +54,7 @@ def load_registry(path: Path, *, required: bool, any_client_type: bool = False) 
         raise ConfigError(path, None, f"the registry must be TOML: rewrite it as {FILE_NAME}")
     if not required and not path.exists():
         return Registry(path)
-    text, document = read_toml(path, "the endpoint registry")
-    tables = _tables(path, document, text)
+    text, tables = read_rows(path, "endpoint", "the endpoint registry")
     endpoints: dict[str, list[Endpoint]] = {}
     shown = _shown(path)
     for row in rows_of(path, text, tables):
@@ -98,32 +95,6 @@ def _in_words(price: Price | None) -> str:
     if price is None:
         return "no price"
     return f"the prices {price.input:g} and {price.output:g}"
-
-
-def _tables(path: Path, document: dict[str, Any], text: str) -> list[dict[str, Any]]:
-    """Return the `[[endpoint]]` tables."""
-    for key in document:
-        if key != "endpoint":
-            raise ConfigError(
-                path,
-                _line_of_top_level(text, key),
-                f"unknown key {key!r} at the top level{did_you_mean(key, ['endpoint'])}; "
-                "a registry holds [[endpoint]] rows",
-            )
-    rows = document.get("endpoint", [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        line = _line_of_top_level(text, "endpoint")
-        raise ConfigError(path, line, "'endpoint' must be rows headed [[endpoint]], two brackets")
-    return rows
-
-
-def _line_of_top_level(text: str, key: str) -> int | None:
-    """Return the line where a top-level key or table first stands, as far as that is plain."""
-    starts = (f"[{key}]", f"[[{key}]]", f"[{key}.", f"{key} ", f"{key}=", f"{key}.")
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.lstrip().startswith(starts):
-            return number
-    return None
 
 
 def _shown(path: Path) -> str:

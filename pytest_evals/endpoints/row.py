@@ -30,7 +30,6 @@ KEYS = (
     *PRICE_KEYS,
 )
 
-_HEADER = re.compile(r"\s*\[\[\s*[\"']?endpoint[\"']?\s*\]\]")
 _TABLE = re.compile(r"\s*\[")
 # Only a word in braces is a placeholder: a command may hold JSON.
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
@@ -96,18 +95,12 @@ class Row:
         return str(self.table[given[0]]) if given else None
 
 
-def rows_of(path: Path, text: str, tables: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Return the rows of a file: its tables, each with the place where it stands."""
-    # On line feeds alone, as TOML counts: a string may hold other characters that end lines.
+def rows_of(
+    path: Path, text: str, tables: Sequence[tuple[Mapping[str, Any], int | None]]
+) -> list[Row]:
+    """Return the rows of a file: its tables, each with the index of the line that heads it."""
     lines = text.split("\n")
-    heads: list[int | None] = [at for at, line in enumerate(lines) if _HEADER.match(line)]
-    if len(heads) != len(tables):
-        # Rows written inline, or a head within a string.
-        heads = [None] * len(tables)
-    return [
-        Row(path, lines, table, number, head)
-        for number, (table, head) in enumerate(zip(tables, heads, strict=True))
-    ]
+    return [Row(path, lines, table, number, head) for number, (table, head) in enumerate(tables)]
 
 
 def endpoint_of(

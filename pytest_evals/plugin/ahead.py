@@ -6,7 +6,7 @@ import contextlib
 import queue
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ..clients.client import Client
 from ..clients.factory import ONE_OF_SEVERAL, make_client
@@ -14,9 +14,10 @@ from ..clients.replicas import ReplicatedClient
 from ..clients.retries import RetryPolicy
 from ..endpoints.endpoint import Endpoint
 from ..engine.engine import Engine
+from ..engine.phase_slots import Phase
 from ..engine.rollouts import RolloutJob, RolloutKey, RolloutResult
 from ..engine.run import EvalRun
-from . import options, settings
+from . import options
 from .functions.environment import PYTHON, NoClient
 from .threads import threads_of
 
@@ -137,7 +138,7 @@ class RolloutsAhead:
 
     def _make_engine(self) -> Engine:
         config = self._session.config
-        has_limits = any(options.phase_limit(config, phase) for phase in settings.PHASES)
+        has_limits = any(options.phase_limit(config, phase) for phase in get_args(Phase))
         return Engine(
             limit=self._session.max_concurrent,
             make_client=self._make_client,

@@ -88,21 +88,6 @@ def add_options(parser: pytest.Parser) -> None:
         " nothing: a replay without keys and servers (read)",
     )
     parser.addini("evals_cache", "read-write, read or off (default); --evals-cache beats it")
-    group.addoption(
-        "--evals-cache-dir",
-        metavar="DIR",
-        dest="evals_cache_dir",
-        help="Folder of the response cache (.evals_cache)",
-    )
-    group.addoption(
-        "--evals-prices",
-        metavar="PATH",
-        dest="evals_prices",
-        help="TOML file of what models cost: [[price]] rows with model, input_price and"
-        " output_price, USD per million tokens",
-    )
-    parser.addini("evals_prices", "TOML file of what models cost; --evals-prices beats it")
-    parser.addini("evals_cache_dir", "Folder of the response cache; --evals-cache-dir beats it")
     parser.addini(
         "evals_files",
         "Patterns of eval files to collect inside named folders, such as *.evals.toml",
@@ -145,30 +130,19 @@ def cache_mode(config: pytest.Config) -> str:
     Raises:
         pytest.UsageError: the ini file says something else.
     """
-    chosen = config.getoption("evals_cache") or config.getini("evals_cache") or "off"
-    if chosen not in CACHE_MODES:
-        raise pytest.UsageError(
-            f"{config.inipath}: ini key evals_cache: {chosen!r} is none of {', '.join(CACHE_MODES)}"
-        )
-    return str(chosen)
+    return _chosen(config, "evals_cache", CACHE_MODES, "off")
 
 
 def cache_dir(config: pytest.Config) -> Path:
     """Return the folder of the response cache, absolute."""
-    return _path(config, "evals_cache_dir") or config.invocation_params.dir / ".evals_cache"
+    chosen = settings.of_the_session(config, "cache_dir")
+    return Path(chosen or config.invocation_params.dir / ".evals_cache")
 
 
 def prices_path(config: pytest.Config) -> Path | None:
     """Return the table of prices, absolute; None where none is named."""
-    return _path(config, "evals_prices")
-
-
-def _path(config: pytest.Config, dest: str) -> Path | None:
-    """Return the path that an option gives, or else its ini key, absolute."""
-    chosen, ini = config.getoption(dest), config.getini(dest)
-    if chosen:
-        return Path(config.invocation_params.dir, chosen)
-    return Path(settings.ini_folder(config), ini) if ini else None
+    chosen = settings.of_the_session(config, "prices")
+    return Path(chosen) if chosen else None
 
 
 def phase_limit(config: pytest.Config, phase: str) -> int | None:
@@ -177,17 +151,13 @@ def phase_limit(config: pytest.Config, phase: str) -> int | None:
     Args:
         phase: `generation` or `scoring`.
     """
-    setting = settings.PHASES[phase]
-    limit: int | None = config.getoption(setting.dest)
-    if limit is None:
-        limit = settings.read_ini(config, setting)
+    limit: int | None = settings.of_the_session(config, f"max_concurrent_{phase}")
     return limit if limit is not None and limit > 0 else None
 
 
 def interleaves_scoring(config: pytest.Config) -> bool:
     """Whether rollouts are scored while others of their eval have not been generated."""
-    dest = "evals_no_interleave_scoring"
-    return not (config.getoption(dest) or config.getini(dest))
+    return not settings.of_the_session(config, "no_interleave_scoring")
 
 
 def is_sequential(config: pytest.Config) -> bool:
@@ -206,14 +176,19 @@ def verifiers_mode(config: pytest.Config) -> Mode:
     Raises:
         pytest.UsageError: the ini file says something else.
     """
-    chosen: Any = config.getoption("evals_verifiers") or config.getini("evals_verifiers") or "auto"
-    if chosen not in VERIFIERS_MODES:
+    mode: Any = _chosen(config, "evals_verifiers", VERIFIERS_MODES, "auto")
+    chosen: Mode = mode
+    return chosen
+
+
+def _chosen(config: pytest.Config, dest: str, choices: Sequence[str], default: str) -> str:
+    """Return one of the choices: what the option says, or else the ini key, or else the default."""
+    chosen = config.getoption(dest) or config.getini(dest) or default
+    if chosen not in choices:
         raise pytest.UsageError(
-            f"{config.inipath}: ini key evals_verifiers: {chosen!r} is none of"
-            f" {', '.join(VERIFIERS_MODES)}"
+            f"{config.inipath}: ini key {dest}: {chosen!r} is none of {', '.join(choices)}"
         )
-    mode: Mode = chosen
-    return mode
+    return str(chosen)
 
 
 def is_named(path: Path, session: pytest.Session) -> bool:
@@ -299,7 +274,7 @@ def check_ini(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: one of them cannot be used.
     """
-    for setting in (*settings.SETTINGS, *settings.PHASES.values()):
+    for setting in settings.SETTINGS:
         settings.read_ini(config, setting)
     verifiers_mode(config)
     cache_mode(config)

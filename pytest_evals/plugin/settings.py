@@ -3,81 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from .option_values import (
+    amount,
+    count,
+    names,
+    number_or_auto,
+    switch,
+    switch_or_path,
+    table,
+    url,
+)
+
 if TYPE_CHECKING:
     from ..config.settings import Settings
-
-
-_YES = frozenset({"1", "true", "t", "yes", "y", "on"})
-_NO = frozenset({"0", "false", "f", "no", "n", "off"})
-
-
-def _table(text: str) -> dict[str, Any]:
-    """Return the JSON object in `text`."""
-    try:
-        table = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"must be a JSON object: {error}") from None
-    if not isinstance(table, dict):
-        raise argparse.ArgumentTypeError("must be a JSON object, such as '{\"level\": 3}'")
-    return table
-
-
-def _amount(text: str) -> float:
-    """Return the number in `text`, which is above 0."""
-    with contextlib.suppress(ValueError):
-        number = float(text)
-        if 0 < number < math.inf:
-            return number
-    raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
-
-
-def _count(text: str) -> int:
-    """Return the whole number in `text`, which is at least 1."""
-    with contextlib.suppress(ValueError):
-        number = int(text)
-        if number >= 1:
-            return number
-    raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """Return what stands between the commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _number_or_auto(text: str) -> int | str:
-    return "auto" if text.strip() == "auto" else int(text)
-
-
-def _switch_or_path(text: str) -> bool | str:
-    """Return the boolean that `text` says, or a path."""
-    return {"true": True, "false": False}.get(text.strip().lower(), text)
-
-
-def _switch(text: str) -> bool:
-    """Return whether `text` says yes, as pytest reads it in ini files."""
-    word = text.strip().lower()
-    if word not in _YES and word not in _NO:
-        raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")
-    return word in _YES
-
-
-def _url(text: str) -> str:
-    """Return `text`, the URL of a monitor."""
-    if not re.match(r"https?://[^\s/]", text) or not text.isprintable() or " " in text:
-        # Never shown: whoever knows it can speak for the session.
-        raise argparse.ArgumentTypeError("must be a URL that begins with http:// or https://")
-    return text
 
 
 class Setting(NamedTuple):
@@ -101,7 +45,7 @@ class Setting(NamedTuple):
     @property
     def is_switch(self) -> bool:
         """Whether the option stands without a value."""
-        return self.read is _switch and self.alone is None
+        return self.read is switch and self.alone is None
 
     @property
     def key(self) -> str:
@@ -121,24 +65,24 @@ SETTINGS = (
     Setting("api-base-url", str, "URL", "Where the models are served: http://.../v1"),
     Setting("api-key-var", str, "NAME", "Environment variable that holds the API key"),
     Setting("api-client-type", str, "TYPE", "Wire format: openai_chat_completions, ..."),
-    Setting("env-args", _table, "JSON", "Arguments of load_environment(), a JSON object"),
-    Setting("extra-env-kwargs", _table, "JSON", "Given to the environment, a JSON object"),
+    Setting("env-args", table, "JSON", "Arguments of load_environment(), a JSON object"),
+    Setting("extra-env-kwargs", table, "JSON", "Given to the environment, a JSON object"),
     Setting("env-dir-path", str, "DIR", "Folder of environments (./environments)", is_path=True),
     Setting("max-tokens", int, "N", "Tokens a reply may have"),
     Setting("temperature", float, "T", "Sampling temperature"),
-    Setting("sampling-args", _table, "JSON", "More fields of every request, a JSON object"),
+    Setting("sampling-args", table, "JSON", "More fields of every request, a JSON object"),
     Setting("num-examples", int, "N", "Examples per eval; -1 takes all"),
     Setting("rollouts-per-example", int, "R", "Attempts at each example"),
     Setting("max-retries", int, "N", "Tries of a rollout again whose infrastructure failed (0)"),
     Setting(
         "max-concurrent", int, "N", "Rollouts in flight over the whole session; 0 for no limit"
     ),
-    Setting("max-cost-usd", _amount, "USD", "Start nothing more once answers cost this much"),
-    Setting("max-tokens-total", _count, "N", "Start nothing more once this many tokens are used"),
-    Setting("max-duration", _amount, "SECONDS", "Start nothing more after this time"),
+    Setting("max-cost-usd", amount, "USD", "Start nothing more once answers cost this much"),
+    Setting("max-tokens-total", count, "N", "Start nothing more once this many tokens are used"),
+    Setting("max-duration", amount, "SECONDS", "Start nothing more after this time"),
     Setting(
         "resume",
-        _switch_or_path,
+        switch_or_path,
         "PATH",
         "Continue the run in a folder; without =PATH the newest incomplete one of each eval",
         is_path=True,
@@ -153,40 +97,79 @@ SETTINGS = (
         is_path=True,
     ),
     Setting(
-        "save-results", _switch, "true|false", "Keep the results; they are by default", alone=True
+        "save-results", switch, "true|false", "Keep the results; they are by default", alone=True
     ),
-    Setting("state-columns", _names, "KEY,KEY", "Keys of the state that rows have as well"),
-    Setting("num-workers", _number_or_auto, "N", "Processes asked for; -n of xdist starts them"),
+    Setting("state-columns", names, "KEY,KEY", "Keys of the state that rows have as well"),
+    Setting("num-workers", number_or_auto, "N", "Processes asked for; -n of xdist starts them"),
     Setting(
-        "verbose", _switch, "", "Log in detail, to the run.log of each eval and to pytest's logs"
+        "verbose", switch, "", "Log in detail, to the run.log of each eval and to pytest's logs"
     ),
-    Setting("save-to-hf-hub", _switch, "", "Push the rows of each eval to the Hugging Face Hub"),
+    Setting("save-to-hf-hub", switch, "", "Push the rows of each eval to the Hugging Face Hub"),
     Setting(
         "hf-hub-dataset-name", str, "NAME", "As which dataset; by default made of the settings"
     ),
-    Setting("heartbeat-url", _url, "URL", "Asked for as rollouts end, and at the end"),
-    Setting("disable-tui", _switch, "", "Plain lines instead of the live view"),
-    Setting("fullscreen", _switch, "", "The live view on a screen of its own"),
-    Setting("abbreviated-summary", _switch, "", "Leave settings and first examples out of the end"),
-)
-# Those that are no key of an eval.
-OF_THE_SESSION = frozenset({"heartbeat_url", "fullscreen", "abbreviated_summary"})
-
-
-# Limits of the session that no eval file states.
-PHASES = {
-    "generation": Setting(
+    Setting("heartbeat-url", url, "URL", "Asked for as rollouts end, and at the end"),
+    Setting("disable-tui", switch, "", "Plain lines instead of the live view"),
+    Setting("fullscreen", switch, "", "The live view on a screen of its own"),
+    Setting("abbreviated-summary", switch, "", "Leave settings and first examples out of the end"),
+    Setting(
+        "independent-scoring",
+        switch,
+        "",
+        "Score each rollout by itself; an error where rewards compare those of an example",
+    ),
+    Setting(
+        "no-interleave-scoring",
+        switch,
+        "",
+        "Score nothing of an eval before all of its rollouts were generated",
+    ),
+    Setting(
         "max-concurrent-generation", int, "N", "Rollouts that generate at once, of those in flight"
     ),
-    "scoring": Setting(
+    Setting(
         "max-concurrent-scoring", int, "N", "Rollouts that are scored at once, of those in flight"
     ),
-}
+    Setting("cache-dir", str, "DIR", "Folder of the response cache (.evals_cache)", is_path=True),
+    Setting(
+        "prices",
+        str,
+        "PATH",
+        "TOML file of what models cost: [[price]] rows with model, input_price and output_price,"
+        " USD per million tokens",
+        is_path=True,
+    ),
+)
+# Those that are no key of an eval.
+OF_THE_SESSION = frozenset(
+    {
+        "heartbeat_url",
+        "fullscreen",
+        "abbreviated_summary",
+        "no_interleave_scoring",
+        "max_concurrent_generation",
+        "max_concurrent_scoring",
+        "cache_dir",
+        "prices",
+    }
+)
+
+# Options that may be given several times, and whose ini keys have a line for each: name, metavar
+# and what one is.
+_LISTS = (
+    ("header", "'NAME: VALUE'", "Header of every request"),
+    (
+        "header-from-state",
+        "'NAME: KEY'",
+        "Header of every request with a value of the rollout's state (X-Session-ID: example_id)",
+    ),
+    ("gate", "GATE", 'Gate for every eval besides its own: "reward >= 0.8"'),
+)
 
 
 def add_settings(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     """Declare the options and ini keys."""
-    for setting in (*SETTINGS, *PHASES.values()):
+    for setting in SETTINGS:
         form: dict[str, Any] = {"type": setting.read, "metavar": setting.metavar}
         if setting.is_switch:
             form = {"action": "store_const", "const": True}
@@ -194,62 +177,17 @@ def add_settings(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
             form |= {"nargs": "?", "const": setting.alone}
         group.addoption(f"--evals-{setting.name}", dest=setting.dest, help=setting.help, **form)
         parser.addini(setting.dest, f"{setting.help}; --evals-{setting.name} beats it")
-    group.addoption(
-        "--evals-header",
-        action="append",
-        default=[],
-        metavar="'NAME: VALUE'",
-        dest="evals_header",
-        help="Header of every request; repeatable",
-    )
-    parser.addini(
-        "evals_header", "Headers of every request, a line each", type="linelist", default=[]
-    )
-    group.addoption(
-        "--evals-header-from-state",
-        action="append",
-        default=[],
-        metavar="'NAME: KEY'",
-        dest="evals_header_from_state",
-        help="Header of every request with a value of the rollout's state; repeatable"
-        " (X-Session-ID: example_id)",
-    )
-    parser.addini(
-        "evals_header_from_state",
-        "Headers of every request with a value of the rollout's state, a line each",
-        type="linelist",
-        default=[],
-    )
-    group.addoption(
-        "--evals-no-interleave-scoring",
-        action="store_true",
-        dest="evals_no_interleave_scoring",
-        help="Score nothing of an eval before all of its rollouts were generated",
-    )
-    parser.addini(
-        "evals_no_interleave_scoring",
-        "Score nothing of an eval before all of it was generated",
-        type="bool",
-        default=False,
-    )
-    group.addoption(
-        "--evals-independent-scoring",
-        action="store_true",
-        dest="evals_independent_scoring",
-        help="Score each rollout by itself; an error where rewards compare those of an example",
-    )
-    parser.addini(
-        "evals_independent_scoring", "Score each rollout by itself", type="bool", default=False
-    )
-    group.addoption(
-        "--evals-gate",
-        action="append",
-        default=[],
-        metavar="GATE",
-        dest="evals_gate",
-        help='A gate for every eval besides its own: "reward >= 0.8"; repeatable',
-    )
-    parser.addini("evals_gate", "Gates for every eval besides its own", type="linelist", default=[])
+    for name, metavar, text in _LISTS:
+        dest = f"evals_{name.replace('-', '_')}"
+        group.addoption(
+            f"--evals-{name}",
+            action="append",
+            default=[],
+            metavar=metavar,
+            dest=dest,
+            help=f"{text}; repeatable",
+        )
+        parser.addini(dest, f"{text}; a line each", type="linelist", default=[])
     group.addoption(
         "--evals-set",
         action="append",
@@ -269,7 +207,6 @@ def command_line_settings(config: pytest.Config) -> Settings:
         folder,
         header=tuple(config.getoption("evals_header")) or None,
         header_from_state=tuple(config.getoption("evals_header_from_state")) or None,
-        independent_scoring=config.getoption("evals_independent_scoring") or None,
         gates=tuple(config.getoption("evals_gate")),
         assignments=tuple(config.getoption("evals_set")),
     )
@@ -286,7 +223,6 @@ def ini_settings(config: pytest.Config) -> Settings:
         ini_folder(config),
         header=tuple(config.getini("evals_header")) or None,
         header_from_state=tuple(config.getini("evals_header_from_state")) or None,
-        independent_scoring=config.getini("evals_independent_scoring") or None,
         gates=tuple(config.getini("evals_gate")),
     )
 
@@ -323,17 +259,23 @@ def of_the_session(config: pytest.Config, key: str) -> Any:
     """
     setting = next(setting for setting in SETTINGS if setting.key == key)
     given = config.getoption(setting.dest)
-    return read_ini(config, setting) if given is None else given
+    if given is not None:
+        return _placed(setting, given, config.invocation_params.dir)
+    return _placed(setting, read_ini(config, setting), ini_folder(config))
 
 
 def _settings(values: dict[Setting, Any], folder: Path, **more: Any) -> Settings:
     from ..config.settings import Settings
 
     given: dict[str, Any] = {
-        setting.key: str(folder / value)
-        if setting.is_path and isinstance(value, str) and value
-        else value
+        setting.key: _placed(setting, value, folder)
         for setting, value in values.items()
         if setting.key not in OF_THE_SESSION
     }
     return Settings(**given, **more)
+
+
+def _placed(setting: Setting, value: Any, folder: Path) -> Any:
+    """Return a value, absolute if it is a path."""
+    is_path = setting.is_path and isinstance(value, str) and value
+    return str(folder / value) if is_path else value

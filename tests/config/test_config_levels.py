@@ -42,17 +42,16 @@ VALUES: dict[str, tuple[Any, Any, str]] = {
     "disable_tui": (False, True, "disable_tui"),
     "save_to_hf_hub": (False, True, "save_to_hf_hub"),
     "hf_hub_dataset_name": ("me/a", "me/b", "hf_hub_dataset_name"),
+    "independent_scoring": (False, True, "independent_scoring"),
 }
-# They are on or not said: there is no other value that could be weaker.
-SWITCHES = {"independent_scoring"}
 
 
 def test_every_setting_is_tested_and_is_a_key_of_the_file() -> None:
-    assert {*VALUES, *SWITCHES} == set(SETTING_KEYS) <= set(EvalTable.model_fields)
+    assert set(VALUES) == set(SETTING_KEYS) <= set(EvalTable.model_fields)
     assert not NOT_YET_SUPPORTED & set(EvalTable.model_fields)
 
 
-@pytest.mark.parametrize("key", [key for key in SETTING_KEYS if key not in SWITCHES])
+@pytest.mark.parametrize("key", SETTING_KEYS)
 def test_the_command_line_beats_the_ini_file(files: Files, key: str) -> None:
     stronger, weaker, attribute = VALUES[key]
     text = '[[eval]]\nenv_id = "a"'

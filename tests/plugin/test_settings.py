@@ -11,7 +11,7 @@ import tomli
 
 from pytest_evals.config.budget import BUDGET_KEYS
 from pytest_evals.demo.server import DemoServer
-from pytest_evals.plugin.settings import SETTINGS
+from pytest_evals.plugin.settings import OF_THE_SESSION, SETTINGS
 
 from .conftest import Project
 
@@ -191,7 +191,7 @@ OPTIONS = {
 
 def test_each_option_and_its_ini_key_reach_the_eval(project: Project) -> None:
     budget = {key.replace("_", "-") for key in BUDGET_KEYS}
-    of_the_session = {"max-concurrent", "heartbeat-url", *budget}
+    of_the_session = {"max-concurrent", *(key.replace("_", "-") for key in OF_THE_SESSION), *budget}
     switches = {setting.name for setting in SETTINGS if setting.is_switch}
     assert set(OPTIONS) == {setting.name for setting in SETTINGS} - of_the_session - switches
     (project.path / "e.toml").write_text("")
