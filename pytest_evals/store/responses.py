@@ -166,9 +166,11 @@ def _connected(path: Path, *, reads_only: bool) -> sqlite3.Connection:
 def _check(connection: sqlite3.Connection, path: Path, *, reads_only: bool) -> None:
     # Somebody else's file may hold code: views and triggers get no function with an effect.
     connection.execute("PRAGMA trusted_schema = OFF")
+    # Tables first: a process that makes this store now commits them together with the ids, so
+    # whoever sees its table sees its ids after that.
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (form,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     is_new = not tables and not application
     if not is_new and application != _APPLICATION:
         raise SetupError(f"{path}: is no response cache but another program's database")

@@ -271,6 +271,8 @@ def config_of(isatty: bool = True, verbosity: int = 0, **options: Any) -> Any:
         get_verbosity=lambda: verbosity,
         getoption=lambda name, default=None: given.get(name, default),
         getini=lambda name: "",
+        inipath=None,
+        invocation_params=SimpleNamespace(dir=Path()),
     )
 
 

@@ -191,6 +191,28 @@ def test_processes_and_threads_that_begin_at_once(tmp_path: Path) -> None:
     store.close()
 
 
+def test_who_opens_a_store_while_another_makes_it_finds_a_store(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def work(folder: Path, begin: threading.Barrier) -> None:
+        begin.wait()
+        try:
+            opened(folder).close()
+        except BaseException as error:
+            failures.append(error)
+
+    for number in range(20):
+        begin = threading.Barrier(6)
+        threads = [
+            threading.Thread(target=work, args=(tmp_path / str(number), begin)) for _ in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not failures
+
+
 def test_a_process_that_is_killed_leaves_a_store_that_can_be_used(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
