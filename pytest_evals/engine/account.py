@@ -79,8 +79,11 @@ class Account:
 
     def used(self, state: State) -> Usage | None:
         """Return the tokens of all tries, this the last; None where none was counted."""
-        if state.usage is not None:
-            return self.earlier + state.usage
+        used = state.usage
+        if self.earlier is _NOTHING:
+            return used
+        if used is not None:
+            return self.earlier + used
         return self.earlier if self.earlier.total_tokens and not state.trajectory else None
 
     def cost(self, state: State) -> Cost | None:
@@ -113,8 +116,7 @@ class Account:
         return _NOTHING if self.cached is None else self.cached.free
 
     def _cost(self, state: State, free: Usage) -> Cost | None:
-        used = self.used(state)
-        if used is None or self._price is None or not self._is_known:
+        if self._price is None or not self._is_known or (used := self.used(state)) is None:
             return None
         rest = _less(used, free)
         return self._price.cost_of(rest.prompt_tokens, rest.completion_tokens)

@@ -30,5 +30,5 @@ async def generate_in_turn(
                 return
             attempt.started()
             await generate(attempt, client)
-        if not retrying.may_pass([attempt.error]) or is_over():
+        if attempt.error is None or not retrying.may_pass([attempt.error]) or is_over():
             return

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -16,6 +17,8 @@ Finish: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 _CANCEL_SECONDS = 0.5
 _BUSY_SECONDS = 0.5
+# How long the loop runs between two holds.
+_FREE_SECONDS = 0.02
 
 
 class RolloutThreads(ThreadPoolExecutor):
@@ -72,6 +75,7 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self.loop.set_task_factory(task_factory)
         self._finish: Finish | None = None
+        self._held_until = 0.0  # on the clock of `time.monotonic`
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
 
@@ -97,9 +101,11 @@ class LoopThread:
         """Keep the loop still while this lasts, for at most `seconds`.
 
         Two threads that both want the interpreter hand it to each other at nearly every system
-        call; taking turns instead saves a quarter of their CPU time. A loop that is busy for half a
-        second, because user code blocks it, is not waited for.
+        call; taking turns instead saves a quarter of their CPU time. So this waits a moment where
+        the loop has only just been let go: a turn for each result would be no better. A loop that
+        is busy for half a second, because user code blocks it, is not waited for.
         """
+        time.sleep(max(0.0, self._held_until + _FREE_SECONDS - time.monotonic()))
         reached, over = threading.Event(), threading.Event()
 
         def hold() -> None:
@@ -113,6 +119,7 @@ class LoopThread:
             yield
         finally:
             over.set()
+            self._held_until = time.monotonic()
 
     def use_threads(self, count: int) -> None:
         """Let work that is handed to threads run in up to `count` of them."""

@@ -160,25 +160,36 @@ async def clean_up(attempts: Sequence[Attempt]) -> None:
     CancelledError too, unless somebody cancelled this task: a handler that ends a task of its own
     and awaits it raises one.
     """
+    for attempt in attempts:
+        if attempt.state is not None and _has_cleanup(attempt):
+            await _clean_up(attempt, attempt.state)
+
+
+def _has_cleanup(attempt: Attempt) -> bool:
+    try:
+        rubric = rubric_of(attempt.job.run.environment, attempt.job.example)
+        return bool(getattr(rubric, "cleans_up", True))
+    except Exception:  # of the environment: cleaning up meets it again, where it is logged
+        return True
+
+
+async def _clean_up(attempt: Attempt, state: State) -> None:
+    run = attempt.job.run
     task = asyncio.current_task()
     asked = 0 if task is None else task.cancelling()
-    for attempt in attempts:
-        if attempt.state is None:
-            continue
-        run = attempt.job.run
-        try:
-            rubric = rubric_of(run.environment, attempt.job.example)
-            cleanup = getattr(rubric, "cleanup", None)
-            if cleanup is not None:
-                with Cleaning(), TimeLimit(CLEANUP_SECONDS):
-                    await cleanup(attempt.state)
-        except BaseException as error:
-            if isinstance(error, GeneratorExit) or _is_asked_to_end(error, task, asked):
-                raise
-            run.log.warning(
-                "%s: cleanup of the rubric failed: %s", attempt.job.name, one_line(error),
-                exc_info=error,
-            )  # fmt: skip
+    try:
+        rubric = rubric_of(run.environment, attempt.job.example)
+        cleanup = getattr(rubric, "cleanup", None)
+        if cleanup is not None:
+            with Cleaning(), TimeLimit(CLEANUP_SECONDS):
+                await cleanup(state)
+    except BaseException as error:
+        if isinstance(error, GeneratorExit) or _is_asked_to_end(error, task, asked):
+            raise
+        run.log.warning(
+            "%s: cleanup of the rubric failed: %s", attempt.job.name, one_line(error),
+            exc_info=error,
+        )  # fmt: skip
 
 
 def _is_asked_to_end(error: BaseException, task: asyncio.Task[Any] | None, asked: int) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from . import garbage, hookspecs, options
+from . import garbage, hookspecs, options, rewriting
 
 options.refuse_name_clash()
 
@@ -34,6 +34,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark that every item of an eval carries."""
+    rewriting.leave_out_own_modules(config)
     garbage.thaw_at_end(config)
     config.addinivalue_line(
         "markers",

@@ -8,7 +8,7 @@ import gc
 import pytest
 
 # With the rest frozen, Python's own would look at all reports so far every few rollouts.
-_THRESHOLD = (20_000, 20, 20)
+_THRESHOLD = (100_000, 20, 20)
 # In a session with fewer rollouts nothing is gained, and the tests of its user go by what they set.
 _MANY = 1_000
 

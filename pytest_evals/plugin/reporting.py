@@ -98,8 +98,10 @@ def _captured(item: EvalItem) -> list[tuple[str, str]]:
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
     """Give what passed its letter and word; the rest, and all categories, are pytest's own."""
     kind = getattr(report, "evals_kind", None)
-    if kind is None or report.when != "call" or not report.passed:
+    if kind is None or not report.passed:
         return None
+    if report.when != "call":
+        return "", "", ""  # as pytest's own, without asking the others
     if kind == "gate":
         return "passed", "G", "GATE PASSED"
     reward: float | None = vars(report).get("evals_reward")

@@ -96,6 +96,11 @@ class Rubric:
         return self._scores_groups_itself or any(f.is_group for f in self._current())
 
     @property
+    def cleans_up(self) -> bool:
+        """Whether `cleanup` does anything: a method is marked, or a subclass has its own."""
+        return bool(self._cleanups) or type(self).cleanup is not Rubric.cleanup
+
+    @property
     def has_weighted_group_functions(self) -> bool:
         """Whether a reward needs all rollouts of its example."""
         return self._scores_groups_itself or any(f.is_group and f.weight for f in self._current())

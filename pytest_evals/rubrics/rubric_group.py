@@ -70,6 +70,13 @@ class RubricGroup(Rubric):
         )
 
     @property
+    def cleans_up(self) -> bool:
+        """Whether `cleanup` does anything, in any of the rubrics."""
+        if self._cleanups or type(self).cleanup is not RubricGroup.cleanup:
+            return True
+        return any(getattr(rubric, "cleans_up", True) for rubric in self.rubrics)
+
+    @property
     def has_weighted_group_functions(self) -> bool:
         """Whether a reward needs all rollouts of its example."""
         return self._scores_groups_itself or any(

@@ -123,6 +123,8 @@ class Measurements:
             place = place_of_rollout.setdefault((example, rollout), known)
             if place == known:
                 self._add(example)
+            else:
+                self._clear(place)
             self._read(place, row)
         return self
 
@@ -135,12 +137,17 @@ class Measurements:
         for column in self._columns():
             column.append(None)
 
-    def _read(self, place: int, row: Mapping[str, Any]) -> None:
+    def _clear(self, place: int) -> None:
+        """Forget what an earlier row of a rollout said."""
         for column in self._columns():
             column[place] = None
         self.reward_errors[place] = ()
+        self.tool_runs[place] = {}
+
+    def _read(self, place: int, row: Mapping[str, Any]) -> None:
         runs = row.get("tool_runs")
-        self.tool_runs[place] = runs if isinstance(runs, Mapping) else {}
+        if isinstance(runs, Mapping):
+            self.tool_runs[place] = runs
         state = _TERMINAL.get(row.get("state"), self._generated)
         if state == "missing" and row.get("error") is not None:
             state = "unmeasured"

@@ -55,3 +55,10 @@ def test_a_turn_that_raises_lets_the_loop_go(thread: LoopThread) -> None:
     with pytest.raises(KeyboardInterrupt), thread.held(30.0):
         raise KeyboardInterrupt
     assert thread.run(asyncio.sleep(0, "on"), timeout=10.0) == "on"
+
+
+def test_the_loop_runs_for_a_moment_between_two_turns(thread: LoopThread) -> None:
+    with thread.held(30.0):
+        start = thread.loop.time()
+    with thread.held(30.0):
+        assert thread.loop.time() - start >= 0.02

@@ -22,6 +22,7 @@ from pytest_evals.errors import (
 from pytest_evals.lifecycle import cleanup, teardown
 from pytest_evals.parsers import XMLParser
 from pytest_evals.rubrics.rubric import Rubric
+from pytest_evals.rubrics.rubric_group import RubricGroup
 from pytest_evals.state import State, new_state
 
 
@@ -199,6 +200,22 @@ async def test_cleanup_and_teardown_methods() -> None:
         "flush",
         "close",
     ]
+
+
+def test_whether_cleaning_up_does_anything() -> None:
+    class Own(Rubric):
+        async def cleanup(self, state: State) -> None: ...
+
+    class OwnGroup(RubricGroup):
+        async def cleanup(self, state: State) -> None: ...
+
+    assert not Rubric().cleans_up
+    assert Housekeeping().cleans_up
+    assert Own().cleans_up
+    assert not RubricGroup([Rubric(), Rubric()]).cleans_up
+    assert RubricGroup([Rubric(), Housekeeping()]).cleans_up
+    assert RubricGroup([Rubric(), RubricGroup([Own()])]).cleans_up
+    assert OwnGroup([Rubric()]).cleans_up
 
 
 async def test_every_method_is_called_though_one_raises() -> None:
