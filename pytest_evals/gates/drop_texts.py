@@ -123,6 +123,14 @@ def strangers_text(names: str, here: Sequence[int | str], there: Mapping[int | s
     return ", ".join(parts)
 
 
+def too_few_text(pairs: int, examples: int, strangers: str) -> str:
+    """Say that too few examples can be compared."""
+    text = f"only {pairs} of {examples} examples can be compared"
+    if pairs == 1:
+        text = "1 pair of examples says nothing of how they differ"
+    return f"{text} ({strangers})" if strangers else text
+
+
 def ids_text(ids: Collection[int | str]) -> str:
     """Return the first of some ids, and how many there are besides."""
     shown = ", ".join(id_text(each) for each in [*ids][:_IDS_SHOWN])
@@ -181,17 +189,14 @@ def _figures(gate: Gate, found: Found) -> list[str]:
 
 def _visible_drop(gate: Gate, drop: Drop) -> str:
     """Say which drop such a comparison finds four times out of five."""
-    if drop.standard_error:
-        least = detectable_drop(drop.standard_error, confidence=gate.confidence)
-    else:
-        # Nothing varied: what the exact test calls significant at the least.
+    least = detectable_drop(drop.standard_error or 0.0, confidence=gate.confidence)
+    if drop.test == "McNemar" or not least:
+        # However little varied: what the exact test calls significant at the least.
         lost = fewest_lost(drop.n, confidence=gate.confidence)
         if lost is None:
             return "can see no drop"
-        if drop.width is None:
-            return ""
-        least = lost / drop.n * drop.width
-    return f"can see a drop of {spread_text(least)}"
+        least = max(least, lost / drop.n * (drop.width or 0.0))
+    return f"can see a drop of {spread_text(least)}" if least else ""
 
 
 def _bounds_text(gate: Gate, low: float, high: float, limit: float) -> list[str]:

@@ -10,7 +10,15 @@ from typing import NamedTuple
 from ..stats.drops import Drop, drop_between
 from ..stats.estimators import mean, pass_at_k, pass_hat_k
 from ..stats.measurements import Measurements
-from .drop_texts import Found, in_doubt_line, moved_text, shown_line, strangers_text, worth_text
+from .drop_texts import (
+    Found,
+    in_doubt_line,
+    moved_text,
+    shown_line,
+    strangers_text,
+    too_few_text,
+    worth_text,
+)
 from .estimates import Estimate
 from .figures import compare
 from .grammar import Gate
@@ -79,8 +87,7 @@ def find_drop(
     pairs = _pairs(metric, column, measurements, baseline, ends)
     strangers = strangers_text(gate.drop.names, measurements.example_ids, baseline.values)
     if len(pairs) < _LEAST_PAIRS or 2 * len(pairs) < measurements.plan.num_examples:
-        count = f"{len(pairs)} of {measurements.plan.num_examples} examples are in the baseline"
-        return Found.undecided("; ".join(filter(None, [f"only {count}", strangers])))
+        return Found.undecided(too_few_text(len(pairs), measurements.plan.num_examples, strangers))
     before = [pair.before for pair in pairs]
     level = mean(before)
     assert level is not None

@@ -96,6 +96,7 @@ def gate_figures(verdict: Verdict) -> dict[str, Any]:
         "confidence": gate.confidence,
         "tier": gate.tier,
         "default": gate.default,
+        "baseline": None if gate.drop is None else list(gate.drop.baselines),
         "outcome": verdict.outcome,
         "is_red": verdict.is_red,
         "value": _finite(verdict.value),
@@ -109,6 +110,7 @@ def gate_figures(verdict: Verdict) -> dict[str, Any]:
         "coverage": verdict.coverage,
         "reason": verdict.reason,
         "line": verdict.line,
+        "moved": verdict.moved,
     }
 
 
