@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .encoding import mask_json, to_json
-from .fingerprint import Difference, setting_differences
+from .fingerprint import Difference, plain_sampling, setting_differences
 from .replacing import replacing
 from .rows import Row
 
@@ -103,7 +103,7 @@ def head_of(
         "eval": name,
         "model": fingerprint.get("model"),
         "rollouts_per_example": fingerprint.get("rollouts_per_example"),
-        **_settings(fingerprint),
+        **settings_of(fingerprint),
         "dataset": _digest([example.dataset for example in examples.values()]),
         "prompts": _digest([example.prompt for example in examples.values()]),
     }
@@ -168,6 +168,15 @@ def is_baseline(path: Path) -> bool:
         return False
 
 
+def settings_of(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a fingerprint has to be the same in runs that are compared."""
+    return {
+        "environment": {key: fingerprint.get(key) for key in _ENVIRONMENT},
+        "sampling": plain_sampling(fingerprint.get("sampling_args")),
+        "judge": fingerprint.get("judge") or [],
+    }
+
+
 def mismatches(
     head: Mapping[str, Any], fingerprint: Mapping[str, Any]
 ) -> Iterator[tuple[str, Difference]]:
@@ -179,10 +188,17 @@ def mismatches(
         head: of the baseline.
         fingerprint: of the run, secrets masked.
     """
-    for field, now in _settings(fingerprint).items():
-        for name, before, after in setting_differences(head.get(field), now):
+    yield from differing(head, settings_of(fingerprint))
+
+
+def differing(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[tuple[str, Difference]]:
+    """Yield in which of the settings of `settings_of` two runs differ, and how."""
+    for field in ("environment", "sampling", "judge"):
+        for name, old, new in setting_differences(before.get(field), after.get(field)):
             label = "environment version" if name == "env_version" else field
-            yield label, (name or field, before, after)
+            yield label, (name or field, old, new)
 
 
 def changed_contents(
@@ -204,15 +220,6 @@ def changed_contents(
         if known.prompt != prompt:
             changed["prompts"].append(name)
     return {field: names for field, names in changed.items() if names}
-
-
-def _settings(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    sampling = fingerprint.get("sampling_args") or {}
-    return {
-        "environment": {key: fingerprint.get(key) for key in _ENVIRONMENT},
-        "sampling": {key: value for key, value in sampling.items() if value is not None},
-        "judge": fingerprint.get("judge") or [],
-    }
 
 
 def _example(group: Sequence[Row], dataset: str, prompt: str) -> BaselineExample:

@@ -100,6 +100,11 @@ def setting_differences(before: Any, now: Any, name: str = "") -> Iterator[Diffe
         yield found.removeprefix("."), *values
 
 
+def plain_sampling(arguments: Any) -> dict[str, Any]:
+    """Return sampling arguments without those that ask for nothing."""
+    return dict(_normal("sampling_args", arguments)) if isinstance(arguments, Mapping) else {}
+
+
 def _missing(saved: Mapping[str, Any]) -> list[Difference]:
     required = ("env_id", "rollouts_per_example", "num_examples")
     return [(name, "not said", "needed to continue") for name in required if name not in saved]
