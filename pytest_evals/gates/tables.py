@@ -18,16 +18,8 @@ DEFAULT_CONFIDENCE = 0.95
 
 _DROP_KEYS = ("max_drop", "relative_below")
 _KEYS = (
-    "metric",
-    "min",
-    "max",
-    "baseline",
-    *_DROP_KEYS,
-    "rule",
-    "confidence",
-    "range",
-    "on_inconclusive",
-    "tier",
+    *("metric", "min", "max", "rule", "confidence", "range", "on_inconclusive", "tier"),
+    *("baseline", *_DROP_KEYS),
 )
 _WORDS = {
     "rule": get_args(Rule),

@@ -34,8 +34,8 @@ def compare(config: pytest.Config) -> int:
     assert before is not None
     assert after is not None
     encoding = sys.stdout.encoding or "utf-8"
-    for line in compared(before, after):
-        print(line.encode(encoding, "backslashreplace").decode(encoding))
+    text = "".join(f"{line}\n" for line in compared(before, after))
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     return int(pytest.ExitCode.OK)
 
 
@@ -78,10 +78,8 @@ def _read(path: Path, label: str) -> ComparedRun:
     try:
         return read_compared(path, label)
     except ValueError as error:
-        below = (
-            sorted(each.parent for each in path.glob("*/results.jsonl")) if path.is_dir() else []
-        )
-        hint = f"; it holds runs, such as {below[-1].name}" if below else ""
+        below = min((each.parent.name for each in path.glob("*/results.jsonl")), default="")
+        hint = f"; it holds runs, such as {below}" if below else ""
         raise pytest.UsageError(f"--evals-compare: {label}: {error}{hint}") from None
     except OSError as error:
         raise pytest.UsageError(f"--evals-compare: {label}: {one_line(error)}") from None

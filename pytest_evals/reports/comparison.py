@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from ..gates.drop_texts import id_text, ids_text, strangers_text
 from ..gates.figures import rounded, spread_text
 from ..stats.drops import Drop, drop_between
-from ..stats.estimators import mean
+from ..stats.estimators import example_means, mean
 from ..stats.multiplicity import holm
 from ..stats.power import detectable_drop
 from ..store import baselines
@@ -50,9 +50,7 @@ def compared(before: ComparedRun, after: ComparedRun) -> list[str]:
 
 
 def _described(which: str, run: ComparedRun) -> Iterator[str]:
-    found = mean(
-        [found for rewards in run.rewards.values() if (found := mean(rewards)) is not None]
-    )
+    found = mean(example_means(run.rewards.values()))
     rollouts = sum(map(len, run.rewards.values()))
     parts = [
         " of ".join(filter(None, [run.name, run.model])),

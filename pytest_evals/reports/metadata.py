@@ -86,6 +86,9 @@ def metadata(
 def gate_figures(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict as plain data."""
     gate = verdict.gate
+    compared: dict[str, Any] = {}
+    if gate.drop is not None:
+        compared = {"baseline": list(gate.drop.baselines), "moved": verdict.moved}
     return {
         "name": gate.name,
         "gate": gate.text,
@@ -96,7 +99,6 @@ def gate_figures(verdict: Verdict) -> dict[str, Any]:
         "confidence": gate.confidence,
         "tier": gate.tier,
         "default": gate.default,
-        "baseline": None if gate.drop is None else list(gate.drop.baselines),
         "outcome": verdict.outcome,
         "is_red": verdict.is_red,
         "value": _finite(verdict.value),
@@ -110,7 +112,7 @@ def gate_figures(verdict: Verdict) -> dict[str, Any]:
         "coverage": verdict.coverage,
         "reason": verdict.reason,
         "line": verdict.line,
-        "moved": verdict.moved,
+        **compared,
     }
 
 
