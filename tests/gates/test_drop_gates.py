@@ -39,7 +39,7 @@ def verdict(
     """Judge one value per rollout, a list per example; ids are the places."""
     baseline = None
     if before is not None:
-        by_id = before if isinstance(before, Mapping) else dict(enumerate(before))
+        by_id: Any = before if isinstance(before, Mapping) else dict(enumerate(before))
         baseline = BaselineValues(by_id)
     gate = parse_gate({**MAIN, **more})
     return judge(gate, measured(*after), baseline=baseline)
@@ -188,7 +188,7 @@ def test_a_point_gate_says_how_often_noise_alone_fails_it() -> None:
 
 
 def test_unmeasured_rollouts_are_taken_both_ways() -> None:
-    after: list[list[float | None]] = [*ones(90, 98), [None], [None]]
+    after: list[Sequence[float | None]] = [*ones(90, 98), [None], [None]]
     before = ones(92, 100)
     assert verdict(before, after, max_drop=0.05).outcome == "passed"
     found = verdict(before, after, max_drop=0.01)
@@ -226,7 +226,7 @@ def test_hostile_ids_are_harmless() -> None:
         {"example_id": f"\x1b[31m{n}\n" + "x" * 500, "rollout": 0, "state": "scored", "reward": 0.0}
         for n in range(3)
     ]
-    before = {row["example_id"]: (1.0,) for row in rows}
+    before: dict[int | str, Any] = {str(row["example_id"]): (1.0,) for row in rows}
     found = judge(
         parse_gate(MAIN),
         Measurements.from_rows(rows, planned=Plan(3, 1)),
@@ -288,7 +288,7 @@ def test_pass_at_k_by_the_threshold_of_the_eval() -> None:
         for r in range(2)
     ]  # fmt: skip
     gate = parse_gate({**MAIN, "metric": "pass@2"})
-    before = dict.fromkeys(range(9), (0.9, 0.0))
+    before: dict[int | str, Any] = dict.fromkeys(range(9), (0.9, 0.0))
     for threshold, value in ((0.5, 0.0), (0.7, 1.0)):
         found = judge(
             gate,
