@@ -26,6 +26,8 @@ from .metrics import Metric
 from .rules import Decision, decide
 
 _LEAST_PAIRS = 2
+# Beyond it sums of squares are infinite.
+_LARGEST = 1e150
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def find_drop(
         return Found.undecided(
             f"a value of the baseline lies outside the range [{low:g}, {high:g}]"
         )
+    if max(map(abs, seen)) > _LARGEST:
+        return Found.undecided("the values are too large to be subtracted from each other")
     span = _span(gate, metric, seen)
     ends = span or (min(seen), max(seen))
     if metric.kind != "mean":

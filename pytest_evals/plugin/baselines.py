@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,14 +137,15 @@ class Baselines:
             except (OSError, ValueError) as error:
                 return BaselineValues({}, self._broken(name, error))
             if differing := self._differing(baseline):
-                return BaselineValues({}, f"not comparable with {name}: {differing}")
+                problem = self._run.mask(f"not comparable with {name}: {differing}")
+                return BaselineValues({}, problem)
             found.append(baseline)
         return BaselineValues(_pooled(gate, found))
 
     def _differing(self, baseline: store.Baseline) -> str:
         """Say in what a baseline and the run differ; "" for nothing that counts."""
         found = [
-            f"{field} differs: {name} is {_short(before)} there and {_short(now)} here"
+            f"{field} differs: {_short(name)} is {_short(before)} there and {_short(now)} here"
             for field, (name, before, now) in store.mismatches(baseline.head, self._fingerprint())
         ]
         contents = self._contents()
@@ -170,12 +171,20 @@ class Baselines:
         masked: dict[str, Any] = json.loads(mask_json(text, self._run.mask))
         return masked
 
-    def save(self, name: str) -> None:
-        """Save the run, which is complete, as a baseline; note on it what became of that."""
+    def save(self, name: str, others: Sequence[OwnedRun]) -> None:
+        """Save the run, which is complete, as a baseline; note on it what became of that.
+
+        Args:
+            name: of the baseline.
+            others: the evals of the session.
+        """
         run = self._run
         path = self.path(name)
         shown = relative(path, self._config)
         problem = self._why_not_saved()
+        for other in others:
+            if other is not run and Baselines(other, self._config).path(name) == path:
+                problem = f"{shown} is also that of {other.nodeid}; save one of them at a time"
         if problem is None:
             try:
                 examples = store.examples_of(run.rows())

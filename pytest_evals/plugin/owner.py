@@ -183,7 +183,7 @@ class EvalOwner:
         run.finish()
         summary = run.write_metadata()
         if name := saved_name(self.config):
-            Baselines(run, self.config).save(name)
+            Baselines(run, self.config).save(name, self.owned)
         if run.problem is not None:
             return run.problem
         try:

@@ -269,6 +269,10 @@ class TestEdges:
         assert found.outcome == "inconclusive"
         assert "baseline lies outside the range" in found.line
 
+    def test_too_large_to_count(self, rule: str) -> None:
+        found = verdict([[1e308]] * 4, [[-1e308]] * 4, rule=rule)
+        assert (found.outcome, found.is_green) == ("inconclusive", False)
+
     def test_a_baseline_of_nothing_but_wrong(self, rule: str) -> None:
         found = verdict(ones(0, 200), ones(0, 200), rule=rule)
         assert (found.outcome, found.is_green) == ("passed", True)

@@ -415,3 +415,22 @@ def test_no_secret_reaches_the_file(
     result = project.run("bench.toml", "--evals-save-baseline", "main")
     assert result.ret == 0
     assert "very-secret" not in saved(project).read_text()
+
+
+def test_evals_that_would_save_to_one_file(project: Project, url: str) -> None:
+    project.pytester.makepyfile(test_numbers=FUNCTION % ("", "1.0"))
+    named = BENCH.replace("[[eval]]", '[[eval]]\nname = "test_number"')
+    project.evals(named, url=url, name="test_numbers.toml")
+    paths = ("test_numbers.py", "test_numbers.toml")
+    result = project.run(*paths, "--evals-save-baseline", "main")
+    result.stdout.fnmatch_lines(["BASELINE NOT SAVED: 'main' of *: * is also that of *"] * 2)
+    assert not (project.path / "baselines").exists()
+
+
+def test_show_config_has_the_gate_as_it_was_written(project: Project, url: str) -> None:
+    relative = ", relative_below = { baseline = 0.2, max_relative_drop = 0.1 }"
+    project.evals(gated(relative), url=url)
+    result = project.run("bench.toml", "--evals-show-config", "--evals-save-baseline", "main")
+    result.stdout.fnmatch_lines(
+        ['*{*baseline = "main", max_drop = 0.02, relative_below = {*max_relative_drop = 0.1*']
+    )
