@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,7 @@ def judges_of(environment: Any) -> list[dict[str, Any]]:
         judge = {
             "model": model,
             "prompt": digests([{"prompt": _attribute(rubric, "judge_prompt")}]),
-            "sampling_args": dict(sampling) if isinstance(sampling, dict) else {},
+            "sampling_args": _plain(sampling),
         }
         if judge not in found:
             found.append(judge)
@@ -45,6 +46,14 @@ def _rubrics(owner: Any, seen: set[int], depth: int = 0) -> Iterator[Any]:
             yield from _rubrics(member, seen, depth + 1)
     for name in ("rubric", "original"):
         yield from _rubrics(_attribute(owner, name), seen, depth + 1)
+
+
+def _plain(sampling: Any) -> Any:
+    """Return sampling arguments as JSON has them, the same in every process."""
+    try:
+        return json.loads(json.dumps(sampling or {}, default=lambda each: type(each).__name__))
+    except (TypeError, ValueError, RecursionError):
+        return type(sampling).__name__
 
 
 def _attribute(owner: Any, name: str) -> Any:
