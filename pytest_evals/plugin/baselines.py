@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..errors import SetupError, one_line
-from ..gates.drop_texts import ids_text
 from ..gates.drops import BaselineValues
 from ..gates.grammar import Gate
 from ..gates.metrics import read_metric
@@ -22,7 +21,7 @@ from ..stats.power import needed_for_proof
 from ..store import baselines as store
 from ..store.encoding import mask_json, to_json
 from ..store.run_folder import folder_name
-from ..visible import clipped
+from .baseline_values import compared_with, contents_of, pooled_values, values_of
 from .functions.environment import PYTHON
 from .outcomes import relative
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from .runs import Run
 
 _FOLDER = "baselines"
-_LONGEST_VALUE = 80
-_MOST_DIFFERENCES = 3
 
 
 class Baselines:
@@ -91,7 +88,7 @@ class Baselines:
             except (OSError, ValueError) as error:
                 return f"{self._broken(name, error)}; {self._command(name)} makes it anew"
             else:
-                if not any(_values(gate, each) for each in found[-1].examples.values()):
+                if not any(values_of(gate, each) for each in found[-1].examples.values()):
                     return self._no_metric(gate, name, found[-1])
         return self._unprovable(gate, found)
 
@@ -103,7 +100,7 @@ class Baselines:
         """
         run: Any = self._run
         examples = getattr(run, "examples", ())
-        pooled = _pooled(gate, found)
+        pooled = pooled_values(gate, found)
         shared = [pooled[row["example_id"]] for row in examples if row["example_id"] in pooled]
         low, high = gate.range or (0.0, 1.0)
         is_plain = all(len(values) == 1 and values[0] in (low, high) for values in shared)
@@ -125,7 +122,7 @@ class Baselines:
     def values(self, gate: Gate) -> BaselineValues:
         """Return what a gate compares with, or why the run cannot be compared."""
         assert gate.drop is not None
-        found = []
+        found: dict[str, store.Baseline] = {}
         for name in gate.drop.baselines:
             try:
                 baseline = store.read_baseline(self.path(name))
@@ -136,34 +133,14 @@ class Baselines:
                 return BaselineValues({}, problem)
             except (OSError, ValueError) as error:
                 return BaselineValues({}, self._broken(name, error))
-            if differing := self._differing(baseline):
-                problem = self._run.mask(f"not comparable with {name}: {differing}")
-                return BaselineValues({}, problem)
-            found.append(baseline)
-        return BaselineValues(_pooled(gate, found))
-
-    def _differing(self, baseline: store.Baseline) -> str:
-        """Say in what a baseline and the run differ; "" for nothing that counts."""
-        found = [
-            f"{field} differs: {_short(name)} is {_short(before)} there and {_short(now)} here"
-            for field, (name, before, now) in store.mismatches(baseline.head, self._fingerprint())
-        ]
-        contents = self._contents()
-        for field, names in store.changed_contents(baseline.examples, contents).items():
-            shared = sum(name in baseline.examples for name in contents)
-            verb = "differs in" if field == "dataset" else "differ in"
-            found.append(f"{field} {verb} {len(names)} of {shared} examples ({ids_text(names)})")
-        more = len(found) - _MOST_DIFFERENCES
-        return "; ".join(found[:_MOST_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+            found[name] = baseline
+        given = compared_with(gate, found, self._fingerprint(), self._contents())
+        return BaselineValues(given.values, self._run.mask(given.problem))
 
     def _contents(self) -> Mapping[store.Id, tuple[str, str]]:
         run = self._run
         if run.contents is None:
-            contents: dict[store.Id, tuple[str, str]] = {}
-            for row in run.rows():
-                if row["state"] == "scored" and row["example_id"] not in contents:
-                    contents[row["example_id"]] = store.content_of(row)
-            run.contents = contents
+            run.contents = contents_of(run.rows())
         return run.contents
 
     def _fingerprint(self) -> dict[str, Any]:
@@ -255,24 +232,3 @@ def saved_name(config: pytest.Config) -> str | None:
     """Return the name under which the session saves its runs as baselines; None for none."""
     name: str | None = config.getoption("evals_save_baseline")
     return name
-
-
-def _values(gate: Gate, example: store.BaselineExample) -> tuple[float, ...]:
-    metric = read_metric(gate.metric)
-    if metric.kind != "mean":
-        return example.rewards if len(example.rewards) >= metric.parameter else ()
-    return example.rewards if metric.built_in else example.metrics.get(metric.name, ())
-
-
-def _pooled(gate: Gate, found: list[store.Baseline]) -> dict[store.Id, tuple[float, ...]]:
-    """Return the values of each example in all of the baselines."""
-    pooled: dict[store.Id, tuple[float, ...]] = {}
-    for baseline in found:
-        for name, example in baseline.examples.items():
-            pooled[name] = pooled.get(name, ()) + _values(gate, example)
-    return pooled
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else to_json(value)
-    return clipped(text, _LONGEST_VALUE).replace("\n", " ")

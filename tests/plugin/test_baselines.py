@@ -10,6 +10,11 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_evals.demo.server import DemoServer
+from pytest_evals.gates.grammar import parse_gate
+from pytest_evals.gates.verdicts import judge
+from pytest_evals.plugin.baseline_values import compared_with, contents_of
+from pytest_evals.stats.measurements import Measurements, Plan
+from pytest_evals.store.baselines import read_baseline
 
 from .conftest import Project
 
@@ -434,3 +439,23 @@ def test_show_config_has_the_gate_as_it_was_written(project: Project, url: str) 
     result.stdout.fnmatch_lines(
         ['*{*baseline = "main", max_drop = 0.02, relative_below = {*max_relative_drop = 0.1*']
     )
+
+
+@pytest.mark.parametrize("sampling", ["", "temperature = 0.5\n"])
+def test_stored_rows_are_judged_like_the_session(told: Told, sampling: str) -> None:
+    told.save(rewards=[1.0, 0.5])
+    told.bench += sampling
+    told.run(gate=', rule = "evidence"', rewards=[0.75, 0.0, 1.0])
+    folder = told.project.runs()[-1]
+    metadata, rows = told.project.metadata(folder), told.project.rows(folder)
+    (expected,) = [gate for gate in metadata["gates"] if "baseline" in gate]
+    gate = parse_gate(
+        {"metric": "reward", "baseline": "main", "max_drop": 0.02, "rule": "evidence"}
+    )
+    baselines = {"main": read_baseline(saved(told.project, eval_name="told"))}
+    given = compared_with(gate, baselines, metadata["fingerprint"], contents_of(rows))
+    measurements = Measurements.from_rows(rows, planned=Plan(20, 1))
+    verdict = judge(gate, measurements, baseline=given)
+    assert verdict.line == expected["line"]
+    assert verdict.outcome == expected["outcome"]
+    assert ("sampling differs" in verdict.line) is bool(sampling)
