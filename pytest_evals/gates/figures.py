@@ -45,6 +45,13 @@ def limit_text(gate: Gate) -> str:
     return f"{gate.limit:.15g}"
 
 
+def condition_text(gate: Gate) -> str:
+    """Return what a gate asks for, with the limit as `limit_text` has it."""
+    if gate.drop is not None:
+        return gate.text
+    return f"{gate.metric} {gate.comparison} {limit_text(gate)}"
+
+
 def value_text(value: float, limit: float) -> str:
     """Print a value with as many decimals as its comparison with `limit` needs to be true.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from ..stats.power import needed_for_proof
+from .drop_limit import DropLimit
 from .metrics import EXAMPLES, nearest, read_metric
 from .tables import DEFAULT_CONFIDENCE, OnInconclusive, Rule, Tier, read_table
 
@@ -53,6 +54,8 @@ class Gate:
         text: the condition, as the user wrote it where that is one line.
         written: all of it, in the form the user chose.
         default: added because the eval had none on this metric.
+        drop: of a gate with a baseline, how much lower than that the metric may be: what is held
+            against the limit is the drop.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Gate:
     text: str = ""
     written: Written = field(default="", compare=False)
     default: bool = False
+    drop: DropLimit | None = None
 
 
 def parse_gate(written: Written) -> Gate:
@@ -112,8 +116,11 @@ def _parse_table(table: Mapping[str, Any]) -> Gate:
         read = read_table(table)
     except ValueError as error:
         raise GateSyntaxError(str(error)) from None
+    name, condition = read.metric.name, f"{read.comparison} {read.limit:.15g}"
+    if read.drop is not None:
+        name, condition = f"{name} drop", f"<= {read.drop.text}"
     return Gate(
-        _item_name(read.metric.name),
+        _item_name(name),
         read.metric.name,
         read.comparison,
         read.limit,
@@ -122,8 +129,9 @@ def _parse_table(table: Mapping[str, Any]) -> Gate:
         range=read.range,
         on_inconclusive=read.on_inconclusive,
         tier=read.tier,
-        text=f"{read.metric.name} {read.comparison} {read.limit:.15g}",
+        text=f"{name} {condition}",
         written=dict(table),
+        drop=read.drop,
     )
 
 
@@ -176,7 +184,7 @@ def impossible(gate: Gate, *, num_examples: int, rollouts_per_example: int) -> s
         rollouts_per_example: attempts at each.
     """
     metric = read_metric(gate.metric)
-    if why := _unprovable(gate, num_examples):
+    if gate.drop is None and (why := _unprovable(gate, num_examples)):
         return why
     if metric.kind in ("pass@", "pass^"):
         if metric.parameter > rollouts_per_example:
@@ -185,7 +193,7 @@ def impossible(gate: Gate, *, num_examples: int, rollouts_per_example: int) -> s
                 f"{rollouts_per_example}: raise rollouts_per_example or lower the number after "
                 f"{metric.kind[-1]}"
             )
-        return _out_of_reach(gate, 1.0)
+        return None if gate.drop else _out_of_reach(gate, 1.0)
     if gate.metric == "error_rate":
         # An eval with nothing scored fails, so at most all rollouts but one may be errors.
         rollouts = num_examples * rollouts_per_example

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
+from .drop_limit import DropLimit, read_drop_limit
 from .metrics import Metric, read_metric
 
 Rule: TypeAlias = Literal["point", "evidence", "proof"]
@@ -15,7 +16,11 @@ Tier: TypeAlias = Literal["blocking", "advisory"]
 
 DEFAULT_CONFIDENCE = 0.95
 
-_KEYS = ("metric", "min", "max", "rule", "confidence", "range", "on_inconclusive", "tier")
+_DROP_KEYS = ("max_drop", "relative_below")
+_KEYS = (
+    *("metric", "min", "max", "rule", "confidence", "range", "on_inconclusive", "tier"),
+    *("baseline", *_DROP_KEYS),
+)
 _WORDS = {
     "rule": get_args(Rule),
     "on_inconclusive": get_args(OnInconclusive),
@@ -36,6 +41,7 @@ class GateTable(NamedTuple):
     range: tuple[float, float] | None = None
     on_inconclusive: OnInconclusive = "fail"
     tier: Tier = "blocking"
+    drop: DropLimit | None = None
 
 
 def read_table(table: Mapping[str, Any]) -> GateTable:
@@ -53,26 +59,48 @@ def read_table(table: Mapping[str, Any]) -> GateTable:
     metric = read_metric(name) if isinstance(name, str) else None
     if metric is None:
         raise ValueError('a gate needs a metric: { metric = "reward", min = 0.8 }')
-    if ("min" in table) is ("max" in table):
-        which = "both; write one gate for each" if "min" in table else "neither"
-        raise ValueError(f"a gate on {metric.name!r} needs 'min' or 'max', and has {which}")
-    limit = _number(table, "min" if "min" in table else "max")
     rule: Rule = _word(table, "rule", "point")
     if rule != "point" and metric.name in _FACTS:
         raise ValueError(f"{metric.name!r} is counted, not estimated: its rule is 'point'")
     confidence = _number(table, "confidence") if "confidence" in table else DEFAULT_CONFIDENCE
     if not 0.5 < confidence < 1:
         raise ValueError(f"confidence must be above 0.5 and below 1, not {confidence:g}")
+    span = _range(table, metric)
+    comparison, limit, drop = _limit(table, metric, span)
     return GateTable(
         metric=metric,
-        comparison=">=" if "min" in table else "<=",
+        comparison=comparison,
         limit=limit,
         rule=rule,
         confidence=confidence,
-        range=_range(table, metric, limit),
+        range=span,
         on_inconclusive=_word(table, "on_inconclusive", "fail"),
         tier=_word(table, "tier", "blocking"),
+        drop=drop,
     )
+
+
+def _limit(
+    table: Mapping[str, Any], metric: Metric, span: tuple[float, float] | None
+) -> tuple[Literal[">=", "<="], float, DropLimit | None]:
+    """Return what the metric, or its drop from a baseline, is held against."""
+    if "baseline" in table:
+        drop = read_drop_limit(table, metric, span)
+        limit = drop.share if drop.most is None else drop.most
+        assert limit is not None
+        return "<=", limit, drop
+    for key in _DROP_KEYS:
+        if key in table:
+            raise ValueError(f'{key} needs the name of a baseline: baseline = "main"')
+    if ("min" in table) is ("max" in table):
+        which = "both; write one gate for each" if "min" in table else "neither"
+        raise ValueError(f"a gate on {metric.name!r} needs 'min' or 'max', and has {which}")
+    key = "min" if "min" in table else "max"
+    limit = _number(table, key)
+    if span is not None and not span[0] <= limit <= span[1]:
+        low, high = span
+        raise ValueError(f"the limit {limit:g} lies outside the range [{low:g}, {high:g}]")
+    return ">=" if key == "min" else "<=", limit, None
 
 
 def _word(table: Mapping[str, Any], key: str, default: str) -> Any:
@@ -98,7 +126,7 @@ def _finite(value: object, key: str) -> float:
     return number
 
 
-def _range(table: Mapping[str, Any], metric: Metric, limit: float) -> tuple[float, float] | None:
+def _range(table: Mapping[str, Any], metric: Metric) -> tuple[float, float] | None:
     if "range" not in table:
         return None
     value = table["range"]
@@ -109,6 +137,4 @@ def _range(table: Mapping[str, Any], metric: Metric, limit: float) -> tuple[floa
     low, high = (_finite(each, f"range[{place}]") for place, each in enumerate(value))
     if not low < high:
         raise ValueError(f"range must begin below its end, not [{low:g}, {high:g}]")
-    if not low <= limit <= high:
-        raise ValueError(f"the limit {limit:g} lies outside the range [{low:g}, {high:g}]")
     return low, high

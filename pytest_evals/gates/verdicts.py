@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..stats.measurements import Measurements
+from ..stats.measurements import Column, Measurements
 from ..stats.power import detectable_drop
+from .drops import BaselineValues, find_drop
 from .estimates import Estimate, column_of, estimate
-from .figures import NEGATED, clears, limit_text, spread_text, value_text
+from .figures import NEGATED, clears, condition_text, limit_text, spread_text, value_text
 from .grammar import Gate
-from .metrics import EXAMPLES, Metric, nearest, read_metric
+from .metrics import Metric, read_metric
+from .reasons import beyond_range, incomplete, no_such_metric, nothing_scored
 from .rules import Decision, Outcome, decide, is_green, worth_of
 from .unknown import unknown_values
-
-_NAMES_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Verdict:
         reason: why it did not pass; "" when it did.
         line: all of it in one line, the statistic and the limit first.
         worth: what a `point` gate on so few rollouts is worth, in one line; "" where it is.
+        moved: of a gate with a baseline that is not green, the examples that became worse by most,
+            in one line.
     """
 
     gate: Gate
@@ -57,6 +59,7 @@ class Verdict:
     lower: float | None = None
     upper: float | None = None
     worth: str = ""
+    moved: str = ""
 
     @property
     def is_red(self) -> bool:
@@ -70,6 +73,7 @@ def judge(
     *,
     computed: float | None = None,
     stopped: str | None = None,
+    baseline: BaselineValues | None = None,
 ) -> Verdict:
     """Judge one gate by its rule.
 
@@ -87,15 +91,16 @@ def judge(
             be with every rollout scored is not known, so it decides only when all are.
         stopped: why rollouts that have no result were not started; None where none was left out.
             Then nothing can be said, also where nothing was scored.
+        baseline: what a gate with a `drop` compares with; None where it was not read.
     """
     if stopped is not None and measurements.missing:
-        reason = f"{_incomplete(measurements)}: {stopped}"
+        reason = f"{incomplete(measurements)}: {stopped}"
         # Whoever limits a run is not to get a green one for it: `on_inconclusive` is not asked.
         return replace(_without_value(gate, measurements, "inconclusive", reason), is_green=False)
     if not measurements.scored:
-        return _without_value(gate, measurements, "failed", _nothing_scored(measurements))
+        return _without_value(gate, measurements, "failed", nothing_scored(measurements))
     if not measurements.complete:
-        return _without_value(gate, measurements, "inconclusive", _incomplete(measurements))
+        return _without_value(gate, measurements, "inconclusive", incomplete(measurements))
     if computed is not None:
         return _judge_computed(gate, computed, measurements)
     metric = read_metric(gate.metric)
@@ -106,13 +111,15 @@ def judge(
         return _without_value(gate, measurements, "inconclusive", unknown)
     values = [value for value in column if value is not None]
     if not values:
-        return _without_value(gate, measurements, "failed", _no_such_metric(metric, measurements))
+        return _without_value(gate, measurements, "failed", no_such_metric(metric, measurements))
     wrong = sum(not math.isfinite(value) for value in values)
     if wrong:
         reason = f"{wrong} of {len(values)} rollouts have a value that is not a finite number"
         return _without_value(gate, measurements, "failed", reason)
-    if problem := _beyond_range(gate, values):
+    if problem := beyond_range(gate, values):
         return _without_value(gate, measurements, "inconclusive", problem)
+    if gate.drop is not None:
+        return _judge_drop(gate, metric, column, measurements, baseline)
     found = estimate(metric, column, measurements, declared=gate.range, confidence=gate.confidence)
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         reason = f"{gate.metric} is not defined for these rollouts"
@@ -178,6 +185,39 @@ def _judge_exact(gate: Gate, value: float, behind: str, measurements: Measuremen
     )
 
 
+def _judge_drop(
+    gate: Gate,
+    metric: Metric,
+    column: Column,
+    measurements: Measurements,
+    baseline: BaselineValues | None,
+) -> Verdict:
+    found = find_drop(gate, metric, column, measurements, baseline)
+    best, worst = found.best, found.worst
+    if best is None or worst is None:
+        return _without_value(gate, measurements, "inconclusive", found.reason)
+    lower, upper = best.interval.low, worst.interval.high
+    green = is_green(gate, found.decision)
+    return Verdict(
+        gate=gate,
+        outcome=found.decision.outcome,
+        is_green=green,
+        value=worst.value if best is worst else None,
+        standard_error=worst.standard_error,
+        low=best.value,
+        high=worst.value,
+        n_examples=worst.n,
+        n_rollouts=found.n_rollouts,
+        coverage=measurements.coverage,
+        reason=found.reason,
+        line=found.line,
+        lower=lower if math.isfinite(lower) else None,
+        upper=upper if math.isfinite(upper) else None,
+        worth=found.worth,
+        moved="" if green else found.moved,
+    )
+
+
 def _judge_estimate(
     gate: Gate, metric: Metric, found: Estimate, unknown: int, measurements: Measurements
 ) -> Verdict:
@@ -233,17 +273,6 @@ def _in_doubt(gate: Gate, decision: Decision, found: Estimate, unknown: int) -> 
     return reason, f"{undecided}: {reason}"
 
 
-def _beyond_range(gate: Gate, values: Sequence[float]) -> str:
-    if gate.range is None:
-        return ""
-    low, high = gate.range
-    beyond = sum(not low <= value <= high for value in values)
-    if not beyond:
-        return ""
-    have = "rollout has" if len(values) == 1 else "rollouts have"
-    return f"{beyond} of {len(values)} {have} a value outside the range [{low:g}, {high:g}]"
-
-
 def _stated(gate: Gate, outcome: Outcome, found: Estimate) -> str:
     """Return the value for a headline, or the bound that decided when the value does not."""
     if found.value is not None and found.low <= found.value <= found.high:
@@ -271,7 +300,7 @@ def _without_value(
         n_rollouts=0,
         coverage=measurements.coverage,
         reason=reason,
-        line=f"{gate.metric} {gate.comparison} {limit_text(gate)} {word}: {reason}",
+        line=f"{condition_text(gate)} {word}: {reason}",
     )
 
 
@@ -313,32 +342,3 @@ def _bounds_text(gate: Gate, found: Estimate) -> list[str]:
     if len(shown) == 2:
         return [f"{level} bounds {shown[0]} and {shown[1]}"]
     return [f"{level} {'lower' if math.isfinite(lower) else 'upper'} bound {shown[0]}"]
-
-
-def _nothing_scored(measurements: Measurements) -> str:
-    return (
-        f"nothing was scored (of {measurements.plan.rollouts} planned rollouts "
-        f"{measurements.unmeasured} are unmeasured, {measurements.broken} broken, "
-        f"{measurements.missing} have no result)"
-    )
-
-
-def _incomplete(measurements: Measurements) -> str:
-    if measurements.missing:
-        planned = measurements.plan.rollouts
-        return f"incomplete: {measurements.finished} of {planned} rollouts have a result"
-    return f"the results hold {measurements.unplanned} rollouts that were not planned"
-
-
-def _no_such_metric(metric: Metric, measurements: Measurements) -> str:
-    if metric.built_in:
-        return f"no rollout has a value of {metric.name!r}"
-    names = measurements.metric_names
-    shown = ", ".join(repr(name) for name in names[:_NAMES_SHOWN])
-    if len(names) > _NAMES_SHOWN:
-        shown += f" and {len(names) - _NAMES_SHOWN} more"
-    meant = nearest(metric.name, (*names, *EXAMPLES))
-    hint = "" if meant is None else f"; did you mean {meant!r}?"
-    return (
-        f"no rollout has a metric {metric.name!r}; the rubric's metrics are {shown or 'none'}{hint}"
-    )

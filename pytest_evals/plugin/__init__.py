@@ -32,6 +32,15 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     options.leave_file_behind_resume(args, early_config.known_args_namespace.file_or_dir)
 
 
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Compare two runs instead of running anything, where that is asked for."""
+    if config.getoption("evals_compare") is None:
+        return None
+    from . import comparing
+
+    return comparing.compare(config)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark that every item of an eval carries."""
     rewriting.leave_out_own_modules(config)

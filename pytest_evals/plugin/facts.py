@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ class Facts:
         client_type: the wire format of the endpoint.
         env_version: of the environment, where it has one.
         dataset: digests of its examples (`store.fingerprint`); "" for a test function.
+        judge: the judges of its rubric (`judges`).
     """
 
     model: str
@@ -42,6 +43,7 @@ class Facts:
     client_type: str = ""
     env_version: str | None = None
     dataset: str = ""
+    judge: Sequence[Mapping[str, Any]] = ()
 
     @property
     def can_go_on(self) -> bool:
@@ -68,5 +70,6 @@ class Facts:
             "shuffle_seed": spec.order,
             "rollout_seed": spec.rollout_seed,
             "timeout": spec.timeout,
+            "judge": [dict(judge) for judge in self.judge],
             "dataset": dataset_digest(self.dataset, self.num_examples),
         }

@@ -48,6 +48,7 @@ def describe_gate(item: GateItem, verdict: Verdict) -> None:
         "limit": item.gate.limit,
         "rule": item.gate.rule,
         "tier": item.gate.tier,
+        "baseline": None if item.gate.drop is None else item.gate.drop.names,
         "standard_error": verdict.standard_error,
         "lower": verdict.lower,
         "upper": verdict.upper,

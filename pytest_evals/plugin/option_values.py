@@ -71,3 +71,14 @@ def url(text: str) -> str:
         # Never shown: whoever knows it can speak for the session.
         raise argparse.ArgumentTypeError("must be a URL that begins with http:// or https://")
     return text
+
+
+def baseline_name(text: str) -> str:
+    """Read the name of a baseline."""
+    from ..gates.drop_limit import NAME_FORM, is_baseline_name
+
+    if not is_baseline_name(text):
+        raise argparse.ArgumentTypeError(
+            f"a baseline is named with {NAME_FORM}, such as main, not {text!r}"
+        )
+    return text

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import settings
+from .option_values import baseline_name
 
 if TYPE_CHECKING:
     from ..adapters.choice import Mode
@@ -45,6 +46,20 @@ def add_options(parser: pytest.Parser) -> None:
         dest="evals_show_config",
         help="Print each eval as it was resolved, in TOML, with the source of each value; with"
         " --collect-only nothing runs",
+    )
+    group.addoption(
+        "--evals-save-baseline",
+        type=baseline_name,
+        metavar="NAME",
+        dest="evals_save_baseline",
+        help="Save each eval's run, if it is whole, as a baseline that gates can name",
+    )
+    group.addoption(
+        "--evals-compare",
+        nargs=2,
+        metavar=("RUN", "RUN"),
+        dest="evals_compare",
+        help="Say in what two runs differ (folders, results.jsonl or baselines), and run nothing",
     )
     group.addoption(
         "--evals-partial",

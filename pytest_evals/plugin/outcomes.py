@@ -148,7 +148,9 @@ def check_gate(item: GateItem, verdict: Verdict | None) -> None:
     if not verdict.is_red:
         return
     doubt = "INCONCLUSIVE: " if verdict.outcome == "inconclusive" else ""
-    raise EvalFailedError(f"{doubt}{verdict.line}")
+    # Of a gate with a baseline: it names examples and settings of files.
+    moved = f"\n{verdict.moved}" if verdict.moved else ""
+    raise EvalFailedError(clean(item, f"{doubt}{verdict.line}{moved}"))
 
 
 def _unmeasured(item: RolloutItem, result: RolloutResult) -> str:

@@ -67,6 +67,9 @@ class OwnedRun:
         problem: why what is on disk is not all there was; None as a rule.
         is_complete: its metadata is final, and the hooks have been told.
         verdicts: by gate name, as the gates are judged.
+        contents: digests of its examples, where a gate compares them with a baseline's.
+        saved_baseline: what became of saving it as one, in words, and whether it was; None where
+            nobody asked for it.
         told_why_not_judged: what the owner says of it, in a process that is not the owner.
         started, stopped: epoch seconds; 0.0 before that.
     """
@@ -104,6 +107,8 @@ class OwnedRun:
         self.session = ""
         self.warnings: list[str] = []
         self.problem: str | None = None
+        self.contents: Mapping[int | str, tuple[str, str]] | None = None
+        self.saved_baseline: tuple[str, bool] | None = None
         self.verdicts: dict[str, Verdict] = {}
         self.started = self.stopped = 0.0
         self._folder: RunFolder | None = None

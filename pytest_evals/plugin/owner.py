@@ -19,6 +19,7 @@ from ..gates.metrics import read_metric
 from ..gates.verdicts import Verdict, judge
 from ..visible import visible
 from . import tracebacks
+from .baselines import Baselines, saved_name
 from .clean_records import CleanRecords
 from .last_failed import LastFailed
 from .outcomes import HookRaisedError
@@ -136,7 +137,8 @@ class EvalOwner:
             return None
         measurements = run.measurements()
         computed = None
-        if not read_metric(gate.metric).built_in and gate.metric not in measurements.metric_names:
+        is_known = read_metric(gate.metric).built_in or gate.metric in measurements.metric_names
+        if gate.drop is None and not is_known:
             try:
                 computed = self.config.hook.pytest_evals_metric(
                     config=self.config, spec=run.spec, metric=gate.metric, rows=run.rows
@@ -149,7 +151,10 @@ class EvalOwner:
                 raise HookRaisedError(
                     f"pytest_evals_metric returned {computed!r} for {gate.metric!r}, not a number"
                 )
-        verdict = judge(gate, measurements, computed=computed, stopped=self.stopped)
+        baseline = None if gate.drop is None else Baselines(run, self.config).values(gate)
+        verdict = judge(
+            gate, measurements, computed=computed, stopped=self.stopped, baseline=baseline
+        )
         run.verdicts[gate.name] = verdict
         return verdict
 
@@ -177,6 +182,8 @@ class EvalOwner:
         run.stopped_by = self.stopped
         run.finish()
         summary = run.write_metadata()
+        if name := saved_name(self.config):
+            Baselines(run, self.config).save(name, self.owned)
         if run.problem is not None:
             return run.problem
         try:

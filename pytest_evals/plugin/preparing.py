@@ -9,6 +9,7 @@ from ..config.spec import EvalSpec
 from ..store.fingerprint import digests
 from ..store.rows import STANDARD_KEYS
 from . import verbose
+from .baselines import check_baselines
 from .hub import check_hub
 from .runs import Run
 
@@ -65,5 +66,6 @@ def prepare(
         verbose.log_in_detail(session.config)
     for text in warnings:
         run.warn(f"{spec.name}: {text}")
+    check_baselines(run, session.config)
     session.runs.append(run)
     return run

@@ -18,6 +18,7 @@ from ..environments.environment import Environment
 from ..environments.sampling import merge_sampling_args
 from ..store.run_folder import RunFolder
 from .facts import Facts
+from .judges import judges_of
 from .owned_run import OwnedRun
 
 if TYPE_CHECKING:
@@ -196,4 +197,5 @@ def _facts(
         client_type=endpoint.client_type,
         env_version=env_version,
         dataset=dataset,
+        judge=judges_of(environment),
     )

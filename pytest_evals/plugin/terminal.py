@@ -279,6 +279,9 @@ class EvalTerminal:
             reporter.write_line(visible(line), yellow=True)
         for line in run.warnings:
             reporter.write_line(line, yellow=True)
+        if run.saved_baseline is not None:
+            text, was_saved = run.saved_baseline
+            reporter.write_line(self._owner.clean(text), yellow=not was_saved, bold=not was_saved)
         unjudged = [gate.text for gate in run.spec.gates if gate.name not in run.verdicts]
         if unjudged:
             reporter.write_line(

@@ -86,6 +86,9 @@ def metadata(
 def gate_figures(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict as plain data."""
     gate = verdict.gate
+    compared: dict[str, Any] = {}
+    if gate.drop is not None:
+        compared = {"baseline": list(gate.drop.baselines), "moved": verdict.moved}
     return {
         "name": gate.name,
         "gate": gate.text,
@@ -109,6 +112,7 @@ def gate_figures(verdict: Verdict) -> dict[str, Any]:
         "coverage": verdict.coverage,
         "reason": verdict.reason,
         "line": verdict.line,
+        **compared,
     }
 
 

@@ -216,6 +216,10 @@ def _gates(summary: EvalSummary, width: int) -> Iterator[Line]:
         is_harmless = verdict.outcome == "failed" and not verdict.is_red
         for text in wrapped(words, width, first=first, rest=" " * 10):
             yield Line(text, "gate", "inconclusive" if is_harmless else verdict.outcome)
+        if verdict.moved:
+            moved = _plain(verdict.moved).split(" ")
+            for text in wrapped(moved, width, first=_INDENT * 2, rest=" " * 10):
+                yield Line(text, "detail")
 
 
 def _worth(summaries: Sequence[EvalSummary], width: int) -> Iterator[Line]:

@@ -89,6 +89,22 @@ def differences(
     return found
 
 
+def setting_differences(before: Any, now: Any, name: str = "") -> Iterator[Difference]:
+    """Yield in which fields two values of one setting differ; the name of the whole is "".
+
+    Args:
+        before, now: of JSON's types, secrets masked.
+        name: of what they are.
+    """
+    for found, *values in _nested(name, before, now):
+        yield found.removeprefix("."), *values
+
+
+def plain_sampling(arguments: Any) -> dict[str, Any]:
+    """Return sampling arguments without those that ask for nothing."""
+    return dict(_normal("sampling_args", arguments)) if isinstance(arguments, Mapping) else {}
+
+
 def _missing(saved: Mapping[str, Any]) -> list[Difference]:
     required = ("env_id", "rollouts_per_example", "num_examples")
     return [(name, "not said", "needed to continue") for name in required if name not in saved]

@@ -12,6 +12,7 @@ import pytest
 from ...config.spec import EvalSpec
 from ...environments.environment import Environment
 from ...errors import SetupError
+from ..baselines import check_baselines
 from ..runs import Run
 from ..session import EvalSession
 from . import surface
@@ -199,6 +200,7 @@ def _run(
         accepts_partial=bool(collector.config.getoption("evals_partial")),
     )
     run.begins_late = True
+    check_baselines(run, collector.config)
     session.functions.settings[run] = marking
     session.runs.append(run)
     return run
