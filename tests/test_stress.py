@@ -1,4 +1,4 @@
-"""A short run of the stress script: two sessions whose workers are killed, and one undisturbed."""
+"""A short run of the stress script: a session whose workers are killed, and one undisturbed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def stress(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_two_runs_leave_the_rows_of_an_undisturbed_one() -> None:
-    done = stress("--runs", "2", "--seed", "1")
+def test_a_run_leaves_the_rows_of_an_undisturbed_one() -> None:
+    done = stress("--runs", "1", "--seed", "3")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 processes killed, 180 rollouts: 0 runs failed" in done.stdout
+    assert "3 processes killed, 90 rollouts: 0 runs failed" in done.stdout
 
 
 @pytest.mark.slow

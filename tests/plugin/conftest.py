@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import execnet.gateway_io
 import pytest
 
 # Kept across the sessions in this process, each of which would import them anew.
@@ -18,6 +19,8 @@ import pytest_evals.clients.openai_chat_completions
 import pytest_evals.plugin.nodes  # noqa: F401
 from pytest_evals.clients import retries
 from pytest_evals.demo.server import DemoServer
+
+from .forked_workers import ForkServer, fork_server
 
 # Sums that the demo model mostly gets right, and a reward that is the share of correct answers.
 SUMS = """
@@ -64,7 +67,11 @@ class Project:
 
     def run(self, *args: str) -> pytest.RunResult:
         """Run pytest in this process."""
-        return self.pytester.runpytest_inprocess(*self._arguments(args))
+        arguments = self._arguments(args)
+        if not any(each.startswith("--reruns") for each in arguments):
+            # It leaves a thread and a socket behind, which end with the process.
+            arguments = ["-p", "no:rerunfailures", *arguments]
+        return self.pytester.runpytest_inprocess(*arguments)
 
     def start(self, *args: str, **kwargs: Any) -> subprocess.Popen[str]:
         """Start pytest in a process of its own, in a process group of its own."""
@@ -121,6 +128,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for name in names
     ]
     metafunc.parametrize("plugin_args", variants)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServer]:
+    """Where the workers of sessions in this process are forked."""
+    with fork_server() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def forked_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the workers of xdist, unless the test or the command line wants them started."""
+    if request.config.getoption("--cold-workers") or request.node.get_closest_marker(
+        "cold_workers"
+    ):
+        return
+    forks: ForkServer = request.getfixturevalue("forks")
+    monkeypatch.setattr(execnet.gateway_io, "create_io", forks.create_io)
 
 
 @pytest.fixture

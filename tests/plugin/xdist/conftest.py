@@ -18,7 +18,7 @@ _VARYING = {"timing", "trajectory_id", "time", "base_url", "session"}
 
 # Rollouts of examples in `die` end their process, each as often as the file in the folder says.
 DEADLY = """
-    import os, pathlib, signal
+    import asyncio, os, pathlib, signal
     import pytest_evals as vf
 
     def _dies(n):
@@ -33,6 +33,7 @@ DEADLY = """
             if info["by"] == "exit":
                 os._exit(3)
             os.kill(os.getpid(), signal.SIGTERM if info["by"] == "term" else signal.SIGKILL)
+            await asyncio.sleep(60)  # or another took its slot until the signal is handled
         return float(answer in completion[-1]["content"])
 
     def load_environment(examples=20, by="exit", groups=False):

@@ -41,6 +41,7 @@ def test_the_rollout_on_the_cpu_is_blamed(deadly: Project, slow_demo: DemoServer
     assert deadly.metadata()["verdict"] == "failed"
 
 
+@pytest.mark.cold_workers
 def test_a_killed_worker_costs_only_what_was_in_flight(
     deadly: Project, slow_demo: DemoServer
 ) -> None:

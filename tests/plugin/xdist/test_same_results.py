@@ -118,6 +118,7 @@ def _check_ways(project: Project, url: str, ways: Iterable[tuple[int, str]]) -> 
         )
 
 
+@pytest.mark.cold_workers
 def test_nothing_is_asked_twice(project: Project, slow_demo: DemoServer) -> None:
     project.evals('[[eval]]\nenv_id = "sums"\nenv_args = { examples = 30 }\nnum_examples = -1',
                   url=slow_demo.url)  # fmt: skip

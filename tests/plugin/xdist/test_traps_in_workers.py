@@ -57,22 +57,18 @@ WAITING = """
 """
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("dist", ["load", "worksteal", "loadfile", "loadgroup"])
 def test_a_worker_that_dies_beside_plain_tests(deadly: Project, url: str, dist: str) -> None:
     # One of three workers has no file of its own. Sessions have hung here, and blamed a plain test.
     deadly.evals(DEADLY_EVAL + "env_args = { examples = 12 }", url=url)
     deadly.pytester.makepyfile(test_a=WAITING, test_b=WAITING)
     die(deadly, 3, times=1)
-    process = deadly.start("bench.toml", "test_a.py", "test_b.py", "-n3", f"--dist={dist}")
-    try:
-        output, _ = process.communicate(timeout=60)
-    finally:
-        _end(process)
-    assert process.returncode == 1, output
-    blamed = {*re.findall("crashed while running '(.*)'", output)}
+    result = deadly.run("bench.toml", "test_a.py", "test_b.py", "-n3", f"--dist={dist}")
+    assert result.ret == 1
+    blamed = {*re.findall("crashed while running '(.*)'", result.stdout.str())}
     assert blamed == {"bench.toml::deadly::3-r0"}
-    # The rollout and the gate on the error rate.
-    assert re.search(r"\b2 failed, 17 passed\b", output), output
+    result.assert_outcomes(passed=17, failed=2)  # the rollout and the gate on the error rate
 
 
 def _end(process: subprocess.Popen[str]) -> None:
