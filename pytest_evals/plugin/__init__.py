@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from . import garbage, hookspecs, options
+from . import garbage, hookspecs, judging_options, options
 
 options.refuse_name_clash()
 
@@ -35,6 +35,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark that every item of an eval carries."""
     garbage.thaw_at_end(config)
+    judging_options.leave_out_workers(config)
+    if options.judges_stored_runs(config):
+        from . import regate_session
+
+        config.pluginmanager.register(regate_session.NoTests())
     config.addinivalue_line(
         "markers",
         "evals(rollouts=1, gates=[], ...): rollouts and gates of an eval; a test function that is"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import settings
+from . import judging_options, settings
 
 if TYPE_CHECKING:
     from ..adapters.choice import Mode
@@ -39,6 +39,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="Evaluate an environment by its id, without a file; repeatable",
     )
     settings.add_settings(parser, group)
+    judging_options.add_judging_options(group)
     group.addoption(
         "--evals-show-config",
         action="store_true",
@@ -168,6 +169,11 @@ def is_sequential(config: pytest.Config) -> bool:
 def is_dry(config: pytest.Config) -> bool:
     """Whether pytest was asked to show what would run (`--setup-plan`, `--setup-only`)."""
     return bool(config.getoption("setupplan") or config.getoption("setuponly"))
+
+
+def judges_stored_runs(config: pytest.Config) -> bool:
+    """Whether the session judges runs of earlier ones instead of making its own."""
+    return bool(config.getoption("evals_regate"))
 
 
 def verifiers_mode(config: pytest.Config) -> Mode:

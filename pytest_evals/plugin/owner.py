@@ -149,7 +149,9 @@ class EvalOwner:
                 raise HookRaisedError(
                     f"pytest_evals_metric returned {computed!r} for {gate.metric!r}, not a number"
                 )
-        verdict = judge(gate, measurements, computed=computed, stopped=self.stopped)
+        verdict = judge(
+            gate, measurements, computed=computed, stopped=run.stopped_by or self.stopped
+        )
         run.verdicts[gate.name] = verdict
         return verdict
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -247,7 +247,7 @@ class EvalTerminal:
         runs = [run for run in self._owner.owned if run.was_started]
         if not runs or reporter.config.option.no_summary:
             return
-        tell_first_examples(reporter, runs)
+        self.tell_first(reporter, runs)
         reporter.write_sep("=", "evals")
         summaries = [run.summary() for run in runs]
         width = reporter.config.get_terminal_writer().fullwidth
@@ -257,6 +257,10 @@ class EvalTerminal:
             self._tell_results(reporter, run)
         for text in self._owner.held_back:
             reporter.write_line(self._owner.clean(text), yellow=True)
+
+    def tell_first(self, reporter: pytest.TerminalReporter, runs: Sequence[OwnedRun]) -> None:
+        """Print what stands before the table."""
+        tell_first_examples(reporter, runs)
 
     def _tell_results(self, reporter: pytest.TerminalReporter, run: OwnedRun) -> None:
         folder = relative(run.folder.path, reporter.config)
