@@ -73,11 +73,19 @@ class RegateSession(EvalSession):
             *([several] if several else []),
             *(
                 self.clean(f"evals: not judged, as no eval that was collected is of it: {run}")
-                for run in self._runs
+                for run in self._found
                 if run.is_named and run.path not in used
             ),
             *(f"evals: {text}" for run in self.regated for text in run.warnings),
         ]
+
+    @property
+    def _found(self) -> list[StoredRun]:
+        """The same; none where that was told as an error."""
+        try:
+            return self._runs
+        except SetupError:
+            return []
 
     @cached_property
     def _runs(self) -> list[StoredRun]:
@@ -209,9 +217,11 @@ class JudgeLoop:
         config = session.config
         if session.testsfailed and not config.option.continue_on_collection_errors:
             raise session.Failed("evals could not be judged")
-        result = yield
         if config.option.collectonly or options.is_dry(config):
-            return result
+            return (yield)
+        for run in self._session.regated:
+            run.begins = run.selected_gates > 0
+        result = yield
         for run in self._session.regated:
             for text in run.red_texts() if run.was_started else ():
                 itemless.report_failure(run, "rollouts", text, session)
@@ -246,6 +256,13 @@ class NoTests:
     def pytest_pycollect_makemodule(self, module_path: Path, parent: Any) -> pytest.Collector:
         """Return a module without tests."""
         return _Unread.from_parent(parent, path=module_path)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what to do when no eval was found."""
+        if not EvalSession.is_made(terminalreporter.config):
+            terminalreporter.write_line(
+                "evals: --evals-regate judges evals of files, and none is named"
+            )
 
 
 class _Unread(pytest.File):

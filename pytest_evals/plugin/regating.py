@@ -41,6 +41,10 @@ class StoredFacts(Facts):
 class RegatedRun(ItemRun):
     """A stored run, judged with the gates of an eval. Nothing is written into its folder.
 
+    Attributes:
+        found: the run.
+        begins: whether any of its gates is judged now.
+
     Args:
         spec: the eval; what was planned is the run's own.
         found: the run.
@@ -49,6 +53,8 @@ class RegatedRun(ItemRun):
     Raises:
         SetupError: its rows cannot be judged.
     """
+
+    begins = False
 
     def __init__(
         self,
@@ -82,7 +88,7 @@ class RegatedRun(ItemRun):
     @property
     def was_started(self) -> bool:
         """Whether any of its gates is to be judged."""
-        return self.selected_gates > 0
+        return self.begins
 
     @property
     def is_partial(self) -> bool:

@@ -139,8 +139,8 @@ class Measurements:
         for column in self._columns():
             column[place] = None
         self.reward_errors[place] = ()
-        runs = row.get("tool_runs")
-        self.tool_runs[place] = runs if isinstance(runs, Mapping) else {}
+        runs: Any = row.get("tool_runs")
+        self.tool_runs[place] = runs if _are_tool_runs(runs) else {}
         state = _TERMINAL.get(row.get("state"), self._generated)
         if state == "missing" and row.get("error") is not None:
             state = "unmeasured"
@@ -319,6 +319,17 @@ def _turns(row: Mapping[str, Any]) -> float | None:
         return None
     return float(
         sum(isinstance(turn, Mapping) and turn.get("role") == "assistant" for turn in completion)
+    )
+
+
+def _are_tool_runs(runs: object) -> bool:
+    """Whether rows say of each tool how often it was called, and its errors by type."""
+    return isinstance(runs, Mapping) and all(
+        isinstance(run, Mapping)
+        and isinstance(run.get("calls"), int)
+        and isinstance(run.get("errors"), Mapping)
+        and all(isinstance(count, int) for count in run["errors"].values())
+        for run in runs.values()
     )
 
 
