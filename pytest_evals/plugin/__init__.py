@@ -36,6 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark that every item of an eval carries."""
     garbage.thaw_at_end(config)
     judging_options.leave_out_workers(config)
+    if config.getoption("evals_report_json"):
+        from . import ci_reports
+
+        ci_reports.begin(config)
     if options.judges_stored_runs(config):
         from . import regate_session
 

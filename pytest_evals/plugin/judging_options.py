@@ -1,4 +1,4 @@
-"""The options of sessions that judge what is stored instead of running it."""
+"""The options of sessions that only judge, and of what is told to CI."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ def add_judging_options(group: pytest.OptionGroup) -> None:
         dest="evals_regate",
         help="Judge the gates on the rows of a run that is stored, by its folder or one that holds"
         " runs, and run nothing; repeatable",
+    )
+    group.addoption(
+        "--evals-report-json",
+        metavar="PATH",
+        dest="evals_report_json",
+        help="Write one JSON document of the session: evals, figures, gates, exit status",
     )
 
 

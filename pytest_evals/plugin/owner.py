@@ -18,7 +18,7 @@ from ..gates.grammar import Gate
 from ..gates.metrics import read_metric
 from ..gates.verdicts import Verdict, judge
 from ..visible import visible
-from . import tracebacks
+from . import ci_reports, tracebacks
 from .clean_records import CleanRecords
 from .last_failed import LastFailed
 from .outcomes import HookRaisedError
@@ -54,6 +54,7 @@ class EvalOwner:
         self.config = config
         self.secrets = Secrets()
         self.secrets.add(*secret_variables())
+        ci_reports.begin(config, self)
         config.pluginmanager.register(CleanRecords(config, self.clean))
         config.add_cleanup(watch_keys(self.hide_variables))
         self.servers: list[ManagedServer] = []
