@@ -148,7 +148,8 @@ def check_gate(item: GateItem, verdict: Verdict | None) -> None:
     if not verdict.is_red:
         return
     doubt = "INCONCLUSIVE: " if verdict.outcome == "inconclusive" else ""
-    raise EvalFailedError(f"{doubt}{verdict.line}")
+    worst = f"\n{verdict.worst}" if verdict.worst else ""
+    raise EvalFailedError(clean(item, f"{doubt}{verdict.line}{worst}"))
 
 
 def _unmeasured(item: RolloutItem, result: RolloutResult) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from ..errors import one_line
 from ..gates.grammar import Gate
 from ..gates.metrics import read_metric
 from ..gates.verdicts import Verdict, judge
+from ..gates.worst import worst_examples
 from ..visible import visible
 from . import ci_reports, tracebacks
 from .clean_records import CleanRecords
@@ -153,6 +155,8 @@ class EvalOwner:
         verdict = judge(
             gate, measurements, computed=computed, stopped=run.stopped_by or self.stopped
         )
+        if verdict.is_red and verdict.value is not None:
+            verdict = replace(verdict, worst=worst_examples(gate, measurements))
         run.verdicts[gate.name] = verdict
         return verdict
 

@@ -112,6 +112,7 @@ def gate_figures(verdict: Verdict) -> dict[str, Any]:
         "reason": verdict.reason,
         "line": verdict.line,
         "worth": verdict.worth,
+        "worst": verdict.worst,
     }
 
 

@@ -49,6 +49,7 @@ class Measurements:
     Attributes:
         plan: what the eval set out to do.
         examples: place of the rollout's example, 0..N-1 in order of appearance.
+        example_ids: of those N examples, in that order.
         states: `scored`, `unmeasured`, `broken`, or `missing` (generated, but not scored).
         reward, metrics: what the rubric returned; metrics by name.
         usage: token counts by name: `input_tokens`, `output_tokens`, ...
@@ -72,6 +73,7 @@ class Measurements:
 
     plan: Plan
     examples: list[int] = field(default_factory=list)
+    example_ids: list[Any] = field(default_factory=list)
     states: list[RowState] = field(default_factory=list)
     reward: Column = field(default_factory=list)
     metrics: dict[str, Column] = field(default_factory=dict)
@@ -124,6 +126,7 @@ class Measurements:
             if place == known:
                 self._add(example)
             self._read(place, row)
+        self.example_ids = [*place_of_example][: planned.num_examples]
         return self
 
     def _add(self, example: int) -> None:
