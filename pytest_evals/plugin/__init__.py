@@ -40,10 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from . import ci_reports
 
         ci_reports.begin(config)
-    if options.judges_stored_runs(config):
-        from . import regate_session
+    if judging_options.runs_nothing(config):
+        from . import judging
 
-        config.pluginmanager.register(regate_session.NoTests())
+        config.pluginmanager.register(judging.NoTests())
     config.addinivalue_line(
         "markers",
         "evals(rollouts=1, gates=[], ...): rollouts and gates of an eval; a test function that is"

@@ -17,6 +17,13 @@ def add_judging_options(group: pytest.OptionGroup) -> None:
         " runs, and run nothing; repeatable",
     )
     group.addoption(
+        "--evals-gate-selftest",
+        action="store_true",
+        dest="evals_gate_selftest",
+        help="Print how often each gate would be red, were the truth at, below and above its limit,"
+        " and run nothing",
+    )
+    group.addoption(
         "--evals-report-json",
         metavar="PATH",
         dest="evals_report_json",
@@ -24,7 +31,21 @@ def add_judging_options(group: pytest.OptionGroup) -> None:
     )
 
 
+def runs_nothing(config: pytest.Config) -> bool:
+    """Whether the session only judges: stored runs, or its gates themselves.
+
+    Raises:
+        pytest.UsageError: it is asked to do both.
+    """
+    stored = bool(config.getoption("evals_regate"))
+    if stored and config.getoption("evals_gate_selftest"):
+        raise pytest.UsageError(
+            "--evals-gate-selftest looks at no results: leave out --evals-regate"
+        )
+    return stored or bool(config.getoption("evals_gate_selftest"))
+
+
 def leave_out_workers(config: pytest.Config) -> None:
     """Let a session that only judges be one process, whatever `-n` says."""
-    if config.getoption("evals_regate") and config.getoption("tx", None):
+    if runs_nothing(config) and config.getoption("tx", None):
         config.option.dist, config.option.tx = "no", []

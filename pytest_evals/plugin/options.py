@@ -171,11 +171,6 @@ def is_dry(config: pytest.Config) -> bool:
     return bool(config.getoption("setupplan") or config.getoption("setuponly"))
 
 
-def judges_stored_runs(config: pytest.Config) -> bool:
-    """Whether the session judges runs of earlier ones instead of making its own."""
-    return bool(config.getoption("evals_regate"))
-
-
 def verifiers_mode(config: pytest.Config) -> Mode:
     """Return what environments that import verifiers are to get.
 

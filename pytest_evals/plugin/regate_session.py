@@ -13,8 +13,9 @@ from ..config.spec import EvalSpec
 from ..errors import SetupError
 from ..store.stored_runs import StoredRun, StoredRunError, choose_run, find_runs
 from . import collection, itemless, options, reporting
+from .false_reds import false_reds
 from .item_run import ItemRun
-from .nodes import GateItem
+from .judging import JudgeLoop
 from .outcomes import relative
 from .owned_run import OwnedRun
 from .regating import RegatedRun
@@ -26,7 +27,7 @@ from .terminal import EvalTerminal
 def begin(config: pytest.Config) -> RegateSession:
     """Make the session, and register the hooks that judge its gates and tell of them."""
     session = RegateSession(config)
-    for plugin in (collection, reporting, JudgeLoop(session), session.terminal, Sections(config)):
+    for plugin in (collection, reporting, RegateLoop(session), session.terminal, Sections(config)):
         config.pluginmanager.register(plugin)
     return session
 
@@ -180,6 +181,7 @@ class RegateTerminal(EvalTerminal):
                 )
                 for run in judged
             ),
+            *false_reds(runs),
             *session.notices,
         ]
 
@@ -187,29 +189,12 @@ class RegateTerminal(EvalTerminal):
         """Leave out the first examples: they were shown when they were new."""
 
 
-class JudgeLoop:
-    """Has pytest run the gates as they stand, and nothing else."""
+class RegateLoop(JudgeLoop):
+    """Has pytest run the gates as it runs any item."""
 
     def __init__(self, session: RegateSession) -> None:
-        self._session = session
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(
-        self, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
-        """Leave out what is no gate."""
-        others = [item for item in items if not isinstance(item, GateItem)]
-        if others:
-            config.hook.pytest_deselected(items=others)
-            items[:] = [item for item in items if isinstance(item, GateItem)]
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note which gates of each eval were selected."""
-        session.items[:] = dict.fromkeys(session.items)
-        for item in session.items:
-            assert isinstance(item, GateItem)
-            item.run.select(item)
+        super().__init__(session)
+        self._regated = session.regated
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -219,55 +204,11 @@ class JudgeLoop:
             raise session.Failed("evals could not be judged")
         if config.option.collectonly or options.is_dry(config):
             return (yield)
-        for run in self._session.regated:
+        for run in self._regated:
             run.begins = run.selected_gates > 0
         result = yield
-        for run in self._session.regated:
+        for run in self._regated:
             for text in run.red_texts() if run.was_started else ():
                 itemless.report_failure(run, "rollouts", text, session)
             itemless.report_untold(run, session)
         return result
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note which gates are red, whoever made them so."""
-        report = yield
-        if isinstance(item, GateItem):
-            item.run.note_red(item.name, has_failed=report.failed, when=report.when)
-        return report
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Let the exit code be red where a gate is, whoever settled it."""
-        try:
-            for run in self._session.regated:
-                itemless.complete(self._session, run, session)
-            return (yield)
-        finally:
-            self._session.close()
-
-
-class NoTests:
-    """Keeps Python modules from being imported: what is judged needs none of them."""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_pycollect_makemodule(self, module_path: Path, parent: Any) -> pytest.Collector:
-        """Return a module without tests."""
-        return _Unread.from_parent(parent, path=module_path)
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what to do when no eval was found."""
-        if not EvalSession.is_made(terminalreporter.config):
-            terminalreporter.write_line(
-                "evals: --evals-regate judges evals of files, and none is named"
-            )
-
-
-class _Unread(pytest.File):
-    """A test module that is not read."""
-
-    def collect(self) -> Iterable[pytest.Item]:
-        """Return nothing."""
-        return []

@@ -14,7 +14,7 @@ from ..clients.request_limits import RequestLimits
 from ..clients.request_slots import Fixed, RequestSlots
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
-from . import options, starting, tracebacks
+from . import judging_options, options, starting, tracebacks
 from .budget import SessionBudget, amounts
 from .capture import OutputCapture
 from .endpoints import SessionEndpoints
@@ -89,10 +89,12 @@ class EvalSession(EvalOwner):
         known = config.stash.get(_KEY, None)
         if known is not None:
             return known
-        if options.judges_stored_runs(config):
-            from . import regate_session
+        if judging_options.runs_nothing(config):
+            from . import regate_session, selftest_session
 
-            config.stash[_KEY] = judging = regate_session.begin(config)
+            is_selftest = config.getoption("evals_gate_selftest")
+            begin = selftest_session.begin if is_selftest else regate_session.begin
+            config.stash[_KEY] = judging = begin(config)
             return judging
         from . import collection, heartbeat, hub, postmortem, reporting, runloop, terminal
 

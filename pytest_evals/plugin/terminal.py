@@ -10,6 +10,7 @@ import pytest
 from ..engine.rollouts import SOUND
 from ..reports.table import render
 from ..visible import visible
+from .false_reds import false_reds
 from .first_examples import tell_first_examples
 from .live_view import LiveView, is_plain, why_not
 from .nodes import EvalItem
@@ -86,6 +87,7 @@ class EvalTerminal:
             f"evals: {_counted(len(runs), 'eval')}, {_counted(rollouts, 'rollout')} of {models},"
             f" {self._owner.flight}; results in {folders}",
             *self._short_datasets(runs),
+            *false_reds(runs),
             *(
                 f"evals: {run.spec.name}: score_rollouts is False: rollouts are kept, none is"
                 " scored, and the eval cannot pass"

@@ -416,7 +416,7 @@ def test_where_no_eval_is_named(project: Project) -> None:
     project.pytester.makepyfile(test_plain="def test_it(): pass")
     result = project.run("test_plain.py", "--evals-regate=outputs")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    result.stdout.fnmatch_lines(["evals: --evals-regate judges evals of files, and none is named"])
+    result.stdout.fnmatch_lines(["evals: gates are those of eval files, and none is named"])
 
 
 def test_what_is_collected_is_shown(project: Project, url: str) -> None:
