@@ -48,6 +48,9 @@ METADATA_KEYS = {
         ("complete", "partial", "planned", "states", "stopped_by", "not_started"),
         "our keys: how far the run got",
     ),
+    **dict.fromkeys(
+        ("unselected", "over", "red_otherwise", "started"), "our keys: judging a run again"
+    ),
     **dict.fromkeys(("verdict", "gated", "gates", "standard_error"), "our keys: gates"),
     **dict.fromkeys(("fingerprint", "session", "writer"), "our keys: resuming"),
     **dict.fromkeys(

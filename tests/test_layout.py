@@ -66,7 +66,7 @@ STANDARD_LIBRARY_ONLY = (
 # the standard library, pytest and each other.
 LOADED_ALWAYS = (
     "plugin", "plugin.garbage", "plugin.hookspecs", "plugin.options", "plugin.settings",
-    "plugin.option_values", "plugin.rewriting",
+    "plugin.option_values", "plugin.rewriting", "plugin.judging_options",
 )  # fmt: skip
 
 MAX_LINES = 350

@@ -39,6 +39,7 @@ class Verdict:
         coverage: scored rollouts as a share of the planned ones.
         reason: why it did not pass; "" when it did.
         line: all of it in one line, the statistic and the limit first.
+        worst: of a red gate on rewards, the examples that did worst, in one line.
         worth: what a `point` gate on so few rollouts is worth, in one line; "" where it is.
         moved: of a gate with a baseline that is not green, the examples that became worse by most,
             in one line.
@@ -60,6 +61,7 @@ class Verdict:
     upper: float | None = None
     worth: str = ""
     moved: str = ""
+    worst: str = ""
 
     @property
     def is_red(self) -> bool:

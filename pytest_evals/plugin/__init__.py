@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from . import garbage, hookspecs, options, rewriting
+from . import garbage, hookspecs, judging_options, options, rewriting
 
 options.refuse_name_clash()
 
@@ -45,6 +45,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark that every item of an eval carries."""
     rewriting.leave_out_own_modules(config)
     garbage.thaw_at_end(config)
+    judging_options.leave_out_workers(config)
+    if config.getoption("evals_report_json"):
+        from . import ci_reports
+
+        ci_reports.begin(config)
+    if judging_options.runs_nothing(config):
+        from . import judging
+
+        config.pluginmanager.register(judging.NoTests())
     config.addinivalue_line(
         "markers",
         "evals(rollouts=1, gates=[], ...): rollouts and gates of an eval; a test function that is"

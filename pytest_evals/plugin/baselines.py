@@ -27,7 +27,6 @@ from .outcomes import relative
 
 if TYPE_CHECKING:
     from .owned_run import OwnedRun
-    from .runs import Run
 
 _FOLDER = "baselines"
 
@@ -218,7 +217,7 @@ class Baselines:
         return f"baseline {name!r} has no metric {gate.metric!r}; its metrics are {known}"
 
 
-def check_baselines(run: Run, config: pytest.Config) -> None:
+def check_baselines(run: OwnedRun, config: pytest.Config) -> None:
     """Check the baselines of an eval before anything is asked.
 
     Raises:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..engine.rollouts import RolloutResult
 from ..gates.verdicts import Verdict
+from ..reports.metadata import gate_figures
+from ..visible import visible
 
 if TYPE_CHECKING:
     from .nodes import GateItem, RolloutItem
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 
 # The property that only a gate that was judged has.
 VERDICT = "evals.verdict"
+
+# Figures of a gate that the test case itself has, and those that have a shorter name there.
+_NOT_TOLD = ("name", "default", "is_red")
+_SHORTER = {"n_examples": "examples", "n_rollouts": "rollouts"}
 
 
 def describe_rollout(item: RolloutItem, result: RolloutResult) -> None:
@@ -41,21 +47,14 @@ def _metric_property(name: str) -> str:
 
 def describe_gate(item: GateItem, verdict: Verdict) -> None:
     """Set the properties of a gate: its condition, its verdict and the figures behind it."""
-    figures = {
-        "verdict": verdict.outcome,
-        "gate": item.gate.text,
-        "value": verdict.value,
-        "limit": item.gate.limit,
-        "rule": item.gate.rule,
-        "tier": item.gate.tier,
-        "baseline": None if item.gate.drop is None else item.gate.drop.names,
-        "standard_error": verdict.standard_error,
-        "lower": verdict.lower,
-        "upper": verdict.upper,
-        "examples": verdict.n_examples,
-        "rollouts": verdict.n_rollouts,
-        "coverage": verdict.coverage,
+    found = gate_figures(verdict)
+    if item.gate.drop is not None:
+        found["baseline"] = item.gate.drop.names
+    figures = {"verdict": found.pop("outcome")} | {
+        _SHORTER.get(name, name): value for name, value in found.items() if name not in _NOT_TOLD
     }
     item.user_properties[:] = [
-        (f"evals.{name}", value) for name, value in figures.items() if value is not None
+        (f"evals.{name}", item.run.mask(visible(value)) if isinstance(value, str) else value)
+        for name, value in figures.items()
+        if value is not None and value != ""
     ]

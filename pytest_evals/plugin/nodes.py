@@ -16,9 +16,9 @@ from ..environments.location import EnvironmentLocation, location_of_path
 from ..errors import ConfigError
 from ..gates.grammar import Gate, parse_gates
 from . import outcomes
+from .item_run import ItemRun
 from .marks import is_ruled_out
 from .owned_run import set_headings
-from .preparing import prepare
 from .runs import Run
 from .session import EvalSession
 
@@ -192,10 +192,10 @@ class Eval(EvalCollector):
             return
         session = EvalSession.of(self.config)
         with session.reported_errors(self):
-            run = prepare(session, self.spec, self.nodeid, self.ihook, self._siblings)
+            run = session.prepare(self.spec, self.nodeid, self.ihook, self._siblings)
         if run is None:
             return
-        set_headings(session.runs)
+        set_headings(session.owned)
         for example in run.examples:
             for rollout in range(self.spec.rollouts_per_example):
                 name = rollout_name(example["example_id"], rollout)
@@ -217,7 +217,7 @@ class EvalItem(pytest.Item):
     kind = ""
     is_function = False
 
-    def __init__(self, *, run: Run, **kwargs: Any) -> None:
+    def __init__(self, *, run: ItemRun, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run = run
 
@@ -253,6 +253,7 @@ class RolloutItem(EvalItem):
     """
 
     kind = "rollout"
+    run: Run
     stored: str | None = None  # of few, so no attribute of each of a hundred thousand
 
     def __init__(self, *, example: dict[str, Any], rollout: int, **kwargs: Any) -> None:

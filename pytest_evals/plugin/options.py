@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import settings
+from . import judging_options, settings
 from .option_values import baseline_name
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="Evaluate an environment by its id, without a file; repeatable",
     )
     settings.add_settings(parser, group)
+    judging_options.add_judging_options(group)
     group.addoption(
         "--evals-show-config",
         action="store_true",

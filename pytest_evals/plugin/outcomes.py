@@ -148,9 +148,9 @@ def check_gate(item: GateItem, verdict: Verdict | None) -> None:
     if not verdict.is_red:
         return
     doubt = "INCONCLUSIVE: " if verdict.outcome == "inconclusive" else ""
-    # Of a gate with a baseline: it names examples and settings of files.
-    moved = f"\n{verdict.moved}" if verdict.moved else ""
-    raise EvalFailedError(clean(item, f"{doubt}{verdict.line}{moved}"))
+    # What examples and settings of files are called is shown here.
+    details = "".join(f"\n{text}" for text in (verdict.worst, verdict.moved) if text)
+    raise EvalFailedError(clean(item, f"{doubt}{verdict.line}{details}"))
 
 
 def _unmeasured(item: RolloutItem, result: RolloutResult) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -17,8 +18,9 @@ from ..errors import one_line
 from ..gates.grammar import Gate
 from ..gates.metrics import read_metric
 from ..gates.verdicts import Verdict, judge
+from ..gates.worst import worst_examples
 from ..visible import visible
-from . import tracebacks
+from . import ci_reports, tracebacks
 from .baselines import Baselines, saved_name
 from .clean_records import CleanRecords
 from .last_failed import LastFailed
@@ -55,6 +57,7 @@ class EvalOwner:
         self.config = config
         self.secrets = Secrets()
         self.secrets.add(*secret_variables())
+        ci_reports.begin(config, self)
         config.pluginmanager.register(CleanRecords(config, self.clean))
         config.add_cleanup(watch_keys(self.hide_variables))
         self.servers: list[ManagedServer] = []
@@ -153,8 +156,14 @@ class EvalOwner:
                 )
         baseline = None if gate.drop is None else Baselines(run, self.config).values(gate)
         verdict = judge(
-            gate, measurements, computed=computed, stopped=self.stopped, baseline=baseline
+            gate,
+            measurements,
+            computed=computed,
+            stopped=run.stopped_by or self.stopped,
+            baseline=baseline,
         )
+        if verdict.is_red and verdict.value is not None and gate.drop is None:
+            verdict = replace(verdict, worst=worst_examples(gate, measurements))
         run.verdicts[gate.name] = verdict
         return verdict
 

@@ -18,9 +18,9 @@ from . import garbage, itemless, options
 from .ahead import RolloutsAhead
 from .breakpoints import breakpoints_refused
 from .following import Following
+from .item_run import ItemRun
 from .nodes import EvalItem, GateItem, RolloutItem
 from .phases import leave_uncaptured
-from .runs import Run
 from .sequential import RolloutsInTurn
 from .signals import StopSignals, interrupts_ignored
 from .starting import ResultsError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # How long reporting goes on before the rollouts have their turn again.
 TURN_SECONDS = 0.05
 
-_Pending: TypeAlias = dict[Run, dict[EvalItem, None]]
+_Pending: TypeAlias = dict[ItemRun, dict[EvalItem, None]]
 
 
 class RunLoop:
@@ -158,7 +158,7 @@ class RunLoop:
         if run.is_done:
             self._run_gates(session, run, pending)
 
-    def _run_gates(self, session: pytest.Session, run: Run, pending: _Pending) -> None:
+    def _run_gates(self, session: pytest.Session, run: ItemRun, pending: _Pending) -> None:
         run.finish()
         for gate in run.gates:
             del pending[run][gate]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..clients.cache import ResponseCache
 from ..clients.metered import Count
@@ -12,27 +12,23 @@ from ..endpoints.endpoint import Endpoint
 from ..endpoints.prices import Price
 from ..endpoints.urls import public_url
 from ..engine.parts import scores_groups
-from ..engine.rollouts import RolloutJob, RolloutKey
+from ..engine.rollouts import RolloutJob
 from ..engine.run import EvalRun
 from ..environments.environment import Environment
 from ..environments.sampling import merge_sampling_args
 from ..store.run_folder import RunFolder
 from .facts import Facts
+from .item_run import ItemRun
 from .judges import judges_of
-from .owned_run import OwnedRun
-
-if TYPE_CHECKING:
-    from .nodes import EvalItem, GateItem, RolloutItem
 
 
-class Run(OwnedRun):
+class Run(ItemRun):
     """A run whose items are here: the environment, the examples, and what the engine works on.
 
     An xdist worker has it as well; what is the owner's business it leaves alone.
 
     Attributes:
         endpoint, environment, examples: what is evaluated.
-        rollouts, gates: its items that were selected to run, in order.
         begins_late: it begins with its first rollout, not with the session.
         rollout_hooks: what its rollout items call hooks through; None for pytest's own way.
     """
@@ -57,18 +53,10 @@ class Run(OwnedRun):
         self.endpoint = endpoint
         self.environment = environment
         self.examples = examples
-        self.rollouts: list[RolloutItem] = []
-        self.gates: list[GateItem] = []
         self._eval_run: EvalRun | None = None
         self._places: dict[Any, int] = {}
         self._failures: dict[str, str] = {}
-        self._keywords: dict[str, Any] = {}
-        self._place: tuple[str, int | None] | None = None
         self.rollout_hooks: Any = None
-
-    def selected_keys(self) -> Collection[RolloutKey]:
-        """Return the rollouts that were selected."""
-        return [item.key for item in self.rollouts]
 
     def scores_groups(self) -> bool:
         """Whether rollouts of any example are scored together."""
@@ -76,15 +64,6 @@ class Run(OwnedRun):
             return any(scores_groups(self.environment, example) for example in self.examples)
         except Exception:  # of the environment: scoring meets it again, where it is reported
             return False
-
-    def select(self, item: RolloutItem | GateItem) -> None:
-        """Note that an item of the run is to run."""
-        if item.kind == "rollout":
-            self.rollouts.append(item)  # type: ignore[arg-type]
-            self.selected += 1
-        else:
-            self.gates.append(item)  # type: ignore[arg-type]
-            self.selected_gates += 1
 
     @property
     def engine_run(self) -> EvalRun:
@@ -158,18 +137,6 @@ class Run(OwnedRun):
         """
         first = self._failures.setdefault(error, name)
         return None if first == name else first
-
-    def keywords_of(self, item: EvalItem) -> dict[str, Any]:
-        """Return the keywords of an item's reports: one dict for the eval, not one for each."""
-        if not self._keywords:
-            self._keywords = dict.fromkeys(name for name in item.keywords if name != item.name)
-        return self._keywords
-
-    def location_of(self, item: EvalItem) -> tuple[str, int | None, str]:
-        """Return where an item stands, as its reports say; only the name is not the eval's."""
-        if self._place is None:
-            self._place = item.own_location[:2]
-        return (*self._place, f"{self.heading}::{item.name}")
 
 
 def _urls(endpoint: Endpoint) -> str:

@@ -14,12 +14,13 @@ from ..clients.request_limits import RequestLimits
 from ..clients.request_slots import Fixed, RequestSlots
 from ..config.spec import EvalSpec
 from ..errors import SetupError, one_line
-from . import options, starting, tracebacks
+from . import judging_options, options, starting, tracebacks
 from .budget import SessionBudget, amounts
 from .capture import OutputCapture
 from .endpoints import SessionEndpoints
 from .environments import SessionEnvironments
 from .owner import EvalOwner
+from .preparing import prepare
 from .prices import SessionPrices
 from .reading import EvalReader
 from .response_cache import SessionCache
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ..engine.rollouts import RolloutResult
     from ..engine.slots import Demand
     from .functions.running import FunctionEvals
+    from .item_run import ItemRun
     from .nodes import RolloutItem
     from .owned_run import OwnedRun
     from .runloop import RunLoop
@@ -87,6 +89,13 @@ class EvalSession(EvalOwner):
         known = config.stash.get(_KEY, None)
         if known is not None:
             return known
+        if judging_options.runs_nothing(config):
+            from . import regate_session, selftest_session
+
+            is_selftest = config.getoption("evals_gate_selftest")
+            begin = selftest_session.begin if is_selftest else regate_session.begin
+            config.stash[_KEY] = judging = begin(config)
+            return judging
         from . import collection, heartbeat, hub, postmortem, reporting, runloop, terminal
 
         if hasattr(config, "workerinput"):
@@ -232,6 +241,16 @@ class EvalSession(EvalOwner):
     def max_concurrent(self) -> int:
         """Rollouts in flight over the whole session; 0 or less for no limit."""
         return self.reader.max_concurrent
+
+    def prepare(
+        self, spec: EvalSpec, nodeid: str, hook: Any, siblings: list[EvalSpec]
+    ) -> ItemRun | None:
+        """Make everything one eval needs; see `preparing.prepare`.
+
+        Raises:
+            SetupError: something cannot be used.
+        """
+        return prepare(self, spec, nodeid, hook, siblings)
 
     def are_clients_brought(self) -> bool:
         """Whether a hook makes clients, perhaps of wire formats that are not known here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from ..engine.rollouts import SOUND
 from ..reports.table import render
 from ..visible import visible
+from .false_reds import false_reds
 from .first_examples import tell_first_examples
 from .live_view import LiveView, is_plain, why_not
 from .nodes import EvalItem
@@ -86,6 +87,7 @@ class EvalTerminal:
             f"evals: {_counted(len(runs), 'eval')}, {_counted(rollouts, 'rollout')} of {models},"
             f" {self._owner.flight}; results in {folders}",
             *self._short_datasets(runs),
+            *false_reds(runs),
             *(
                 f"evals: {run.spec.name}: score_rollouts is False: rollouts are kept, none is"
                 " scored, and the eval cannot pass"
@@ -247,7 +249,7 @@ class EvalTerminal:
         runs = [run for run in self._owner.owned if run.was_started]
         if not runs or reporter.config.option.no_summary:
             return
-        tell_first_examples(reporter, runs)
+        self.tell_first(reporter, runs)
         reporter.write_sep("=", "evals")
         summaries = [run.summary() for run in runs]
         width = reporter.config.get_terminal_writer().fullwidth
@@ -257,6 +259,10 @@ class EvalTerminal:
             self._tell_results(reporter, run)
         for text in self._owner.held_back:
             reporter.write_line(self._owner.clean(text), yellow=True)
+
+    def tell_first(self, reporter: pytest.TerminalReporter, runs: Sequence[OwnedRun]) -> None:
+        """Print what stands before the table."""
+        tell_first_examples(reporter, runs)
 
     def _tell_results(self, reporter: pytest.TerminalReporter, run: OwnedRun) -> None:
         folder = relative(run.folder.path, reporter.config)

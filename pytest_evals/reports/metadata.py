@@ -9,6 +9,7 @@ from typing import Any
 from ..gates.verdicts import Verdict
 from ..stats.estimators import mean
 from ..stats.measurements import Measurements
+from ..stats.power import detectable_drop
 from .summary import EvalSummary
 
 
@@ -107,13 +108,22 @@ def gate_figures(verdict: Verdict) -> dict[str, Any]:
         "high": _finite(verdict.high),
         "lower": _finite(verdict.lower),
         "upper": _finite(verdict.upper),
+        "detectable_drop": _finite(_detectable(verdict)),
         "n_examples": verdict.n_examples,
         "n_rollouts": verdict.n_rollouts,
         "coverage": verdict.coverage,
         "reason": verdict.reason,
         "line": verdict.line,
+        "worth": verdict.worth,
+        "worst": verdict.worst,
         **compared,
     }
+
+
+def _detectable(verdict: Verdict) -> float | None:
+    """Return the smallest drop (or rise) that the gate finds four times out of five."""
+    error = verdict.standard_error
+    return detectable_drop(error, confidence=verdict.gate.confidence) if error else None
 
 
 def _usage(measurements: Measurements) -> dict[str, float | None] | None:

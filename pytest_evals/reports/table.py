@@ -60,7 +60,7 @@ def render(summaries: Sequence[EvalSummary], *, width: int) -> list[Line]:
         return []
     width = max(width, _LEAST_WIDTH)
     labels = told_apart([(summary.name, summary.nodeid) for summary in summaries])
-    rows = [_cells(summary, label) for summary, label in zip(summaries, labels, strict=True)]
+    rows = [cells(summary, label) for summary, label in zip(summaries, labels, strict=True)]
     names = list(rows[0])
     for name in ("pass@k", "cost"):
         if not any(row[name] for row in rows):
@@ -103,7 +103,8 @@ def told_apart(evals: Sequence[tuple[str, str]]) -> list[str]:
     return labels
 
 
-def _cells(summary: EvalSummary, label: str) -> dict[str, str]:
+def cells(summary: EvalSummary, label: str) -> dict[str, str]:
+    """Return what stands in the row of an eval, by column; `label` is what it is called."""
     verdict = VERDICT_WORDS[summary.verdict]
     best = max(summary.pass_at_k, default=None)
     return {

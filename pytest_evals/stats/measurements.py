@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from .row_fields import are_tool_runs, generation_seconds, is_empty, number, turns
+
 Column: TypeAlias = list[float | None]
 RowState: TypeAlias = Literal["scored", "unmeasured", "broken", "missing"]
 
@@ -148,8 +150,8 @@ class Measurements:
         self.tool_runs[place] = {}
 
     def _read(self, place: int, row: Mapping[str, Any]) -> None:
-        runs = row.get("tool_runs")
-        if isinstance(runs, Mapping):
+        runs: Any = row.get("tool_runs")
+        if are_tool_runs(runs):
             self.tool_runs[place] = runs
         state = _TERMINAL.get(row.get("state"), self._generated)
         if state == "missing" and row.get("error") is not None:
@@ -165,16 +167,16 @@ class Measurements:
         if state != "scored":
             return
         self._read_tools(row.get("tool_defs"))
-        reward = _number(row.get("reward"))
+        reward = number(row.get("reward"))
         self.reward[place] = math.nan if reward is None else reward
         self._read_table(self.metrics, place, row.get("metrics"))
-        self.seconds[place] = _generation_seconds(row.get("timing"))
-        self.turns[place] = _turns(row)
+        self.seconds[place] = generation_seconds(row.get("timing"))
+        self.turns[place] = turns(row)
         if "is_truncated" in row:
             self.truncated[place] = float(bool(row["is_truncated"]))
         self.timed_out[place] = float(row.get("stop_condition") == "timeout_reached")
         if "prediction" in row:
-            self.answered[place] = float(not _is_empty(row["prediction"]))
+            self.answered[place] = float(not is_empty(row["prediction"]))
         lines = row.get("reward_errors")
         self.reward_errors[place] = lines if isinstance(lines, list) else ()
 
@@ -190,12 +192,12 @@ class Measurements:
         if not isinstance(values, Mapping):
             return
         for name, value in values.items():
-            number = _number(value)
-            if number is None:
+            found = number(value)
+            if found is None:
                 continue
             if name not in table:
                 table[name] = [None] * len(self.examples)
-            table[name][place] = number
+            table[name][place] = found
 
     def _columns(self) -> Iterable[Column]:
         yield self.reward
@@ -302,38 +304,3 @@ class Measurements:
             rewards = [reward for reward in group if reward is not None]
             counts.append((len(rewards), sum(reward >= threshold for reward in rewards)))
         return counts
-
-
-def _number(value: object) -> float | None:
-    """Return an int, float or bool as a float; None for anything else."""
-    if isinstance(value, int | float):
-        try:
-            return float(value)
-        except OverflowError:  # an int beyond the range of float
-            return math.inf
-    return None
-
-
-def _generation_seconds(timing: object) -> float | None:
-    generation = timing.get("generation") if isinstance(timing, Mapping) else None
-    return _number(generation.get("duration")) if isinstance(generation, Mapping) else None
-
-
-def _turns(row: Mapping[str, Any]) -> float | None:
-    metrics = row.get("metrics")
-    turns = _number(metrics.get("num_turns")) if isinstance(metrics, Mapping) else None
-    if turns is not None:
-        return turns
-    completion = row.get("completion")
-    if not isinstance(completion, list):
-        return None
-    return float(
-        sum(isinstance(turn, Mapping) and turn.get("role") == "assistant" for turn in completion)
-    )
-
-
-def _is_empty(prediction: object) -> bool:
-    """Whether a parsed answer is none: null, blank, or an empty list or table; 0 is an answer."""
-    if isinstance(prediction, str):
-        return not prediction.strip()
-    return prediction is None or prediction == [] or prediction == {}

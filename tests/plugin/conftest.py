@@ -154,6 +154,7 @@ def project(
 ) -> Project:
     """An empty project with one environment, `sums`, and a wide terminal."""
     monkeypatch.setenv("COLUMNS", "500")
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     return Project(pytester, plugin_args)
 
 

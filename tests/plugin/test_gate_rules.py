@@ -127,3 +127,14 @@ def test_gates_of_the_long_form_are_shown_as_they_were_written(project: Project,
     project.evals(EVAL.format(gate=gate), url=url)
     result = project.run("bench.toml", "--evals-show-config", "--collect-only")
     assert f"  {gate},  # bench.toml:10" in result.stdout.str()
+
+
+@pytest.mark.workers
+def test_a_red_gate_names_the_worst_examples(project: Project, url: str) -> None:
+    result = gated(project, url, '"reward >= 0.9"')
+    result.stdout.fnmatch_lines(["lowest examples: * (0.000), * (0.000), * (0.000)"])
+    failure = next(ET.parse(project.path / "report.xml").iter("failure"))
+    assert "lowest examples: " in str(failure.text)
+    assert "lowest" not in str(failure.get("message"))
+    (reward, _) = project.metadata()["gates"]
+    assert reward["worst"].startswith("lowest examples: ")

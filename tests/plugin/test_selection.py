@@ -213,7 +213,7 @@ class Spy:
         allowed = ("pytest_evals", "pytest_evals.plugin", "pytest_evals.plugin.hookspecs",
                    "pytest_evals.plugin.options", "pytest_evals.plugin.garbage",
                    "pytest_evals.plugin.settings", "pytest_evals.plugin.option_values",
-                   "pytest_evals.plugin.rewriting",
+                   "pytest_evals.plugin.rewriting", "pytest_evals.plugin.judging_options",
                    "pytest_evals.errors", "pytest_evals.parsers", "pytest_evals.environments",
                    "pytest_evals.environments.location",
                    "pytest_evals.environments.source")

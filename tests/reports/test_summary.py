@@ -195,12 +195,15 @@ def test_metadata_holds_each_gate_with_its_figures() -> None:
         "high": 0.75,
         "lower": pytest.approx(0.014, abs=0.001),
         "upper": pytest.approx(1.0, abs=0.001),
+        "detectable_drop": pytest.approx(0.622, abs=0.001),
         "n_examples": 2,
         "n_rollouts": 4,
         "coverage": 1.0,
         "reason": "reward 0.750 < 0.80",
         "line": "reward 0.750 < 0.80 (se 0.250, 2 examples x 2 rollouts, 4 of 4 scored,"
         " 95 % bounds 0.014 and 1.000, can see a drop of 0.622)",
+        "worth": reward["worth"],
+        "worst": "",
     }
     assert (errors["default"], errors["outcome"]) == (True, "passed")
 

@@ -18,6 +18,7 @@ from ...engine.rollouts import RolloutKey
 from ...gates.grammar import parse_gates
 from ...store.encoding import mask_json, to_json
 from ..facts import Facts
+from ..item_run import ItemRun
 from ..nodes import EvalItem, GateItem, RolloutItem
 from ..runs import Run
 
@@ -55,9 +56,9 @@ def encode_evals(
     items: Iterable[pytest.Item], runs: Iterable[Run], mask: Callable[[str], str]
 ) -> list[dict[str, Any]]:
     """Return the evals of a worker's items as builtins, in the order of `runs`."""
-    rollouts: dict[Run, array[int]] = {}
-    examples: dict[Run, dict[int | str, int]] = {}
-    gates: dict[Run, dict[str, int]] = {}
+    rollouts: dict[ItemRun, array[int]] = {}
+    examples: dict[ItemRun, dict[int | str, int]] = {}
+    gates: dict[ItemRun, dict[str, int]] = {}
     for index, item in enumerate(items):
         if not isinstance(item, EvalItem):
             continue

@@ -14,7 +14,7 @@ from pytest_evals.demo.server import DemoServer
 from ..conftest import Project
 
 # Different in every run, or in every process.
-_VARYING = {"timing", "trajectory_id", "time", "base_url", "session"}
+_VARYING = {"timing", "trajectory_id", "time", "base_url", "session", "started"}
 
 # Rollouts of examples in `die` end their process, each as often as the file in the folder says.
 DEADLY = """
