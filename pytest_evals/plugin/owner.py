@@ -158,6 +158,16 @@ class EvalOwner:
         """Why rollouts were not started; None where all were."""
         return None if self.budget is None else self.budget.reason
 
+    def note_spent(self, reason: str) -> None:
+        """Note which evals the budget was spent on, as they are not done; called in any thread.
+
+        Where nothing is in flight any more, nothing was used beyond the budget.
+        """
+        if self.in_flight != 0:
+            for run in self.owned:
+                if not run.is_done:
+                    run.stopped_by = reason
+
     @property
     def uncounted(self) -> str:
         """How many answers the budget could not count, in words; "" for none."""
@@ -174,7 +184,8 @@ class EvalOwner:
         if not run.was_started or run.is_complete:
             return None
         run.is_complete = True
-        run.stopped_by = self.stopped
+        if run.not_started:
+            run.stopped_by = self.stopped
         run.finish()
         summary = run.write_metadata()
         if run.problem is not None:
