@@ -98,7 +98,7 @@ class Attempt:
     def begin_again(self) -> None:
         """Forget a try of generating it that failed, but for what its row tells."""
         assert self.error is not None and self.account is not None
-        self.account.begin_again(self.state)
+        self.account.begin_again(self.state, self.error)
         self.retries.append(described(self.error))
         self.error = self.state = self.head = None
         self.stop = 0.0
