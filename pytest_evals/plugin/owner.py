@@ -169,11 +169,14 @@ class EvalOwner:
                     run.stopped_by = reason
 
     @property
-    def uncounted(self) -> str:
-        """How many answers the budget could not count, in words; "" for none."""
-        count = 0 if self.budget is None else self.budget.uncounted
+    def used(self) -> str:
+        """What the session used of its budget, in words, with what could not be counted."""
+        if self.budget is None or not self.budget.used:
+            return ""
+        count = self.budget.uncounted
         answers = "1 answer had" if count == 1 else f"{count} answers had"
-        return f" ({answers} no token counts: not in what was used)" if count else ""
+        rest = f" ({answers} no token counts: not in what was used)" if count else ""
+        return f"; {self.budget.used} used in all{rest}"
 
     def complete(self, run: OwnedRun) -> str | None:
         """Write what is known of a run at its end, and tell the hooks, once.

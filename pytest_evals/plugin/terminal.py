@@ -271,7 +271,7 @@ class EvalTerminal:
             reporter.write_line(
                 f"budget: {run.stopped_by}:"
                 f" {left if run.not_started else f'all rollouts of {run.spec.name} had started'}"
-                f"{self._owner.uncounted}",
+                f"{self._owner.used}",
                 yellow=True,
                 bold=True,
             )

@@ -76,7 +76,8 @@ def test_nothing_starts_once_the_tokens_are_used(project: Project) -> None:
             "*evals: budget of the session: max_tokens_total = 100*",
             "*SKIPPED*not started: max_tokens_total = 100 is spent (*",
             "sums * INCONCLUSIVE, not gated",
-            f"budget: max_tokens_total = 100 is spent (* used): {left} rollouts of sums not*",
+            f"budget: max_tokens_total = 100 is spent (* used by then): {left} rollouts of sums not"
+            f" started; {tokens_of(project)} tokens used in all",
         ]
     )
     metadata = project.metadata()
@@ -125,7 +126,8 @@ def test_what_was_all_in_flight_is_judged_and_not_green(
         [
             "FAILED bench.toml::budget of the session - max_tokens_total = 1 is spent (*",
             "sums * passed",
-            "budget: max_tokens_total = 1 is spent (*): all rollouts of sums had started",
+            "budget: max_tokens_total = 1 is spent (14 used by then): all rollouts of sums had"
+            " started; 14 tokens used in all",
         ]
     )
     result.stdout.no_fnmatch_line("*not started*")
@@ -204,7 +206,9 @@ def test_what_answers_cost(project: Project, url: str) -> None:
         "--evals-max-concurrent=2",
     )  # fmt: skip
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["budget: max_cost_usd = 20 is spent (* USD used): *"])
+    result.stdout.fnmatch_lines(
+        ["budget: max_cost_usd = 20 is spent (* USD used by then): *; * USD used in all"]
+    )
     assert project.metadata()["cost"]["total_usd"] >= 20
     assert 0 < len(project.rows()) < 40
 
@@ -513,7 +517,9 @@ UNCOUNTED = """
 """
 
 
-@pytest.mark.parametrize(("spent", "ends"), [(60, " (1 answer had no *)"), (20, "not started")])
+@pytest.mark.parametrize(
+    ("spent", "ends"), [(60, " (1 answer had no *)"), (20, "not started; 20 tokens used in all")]
+)
 def test_answers_without_counts_are_told(project: Project, spent: int, ends: str) -> None:
     project.pytester.makeconftest(UNCOUNTED)
     project.evals(EVAL, url="http://127.0.0.1:9/v1")
