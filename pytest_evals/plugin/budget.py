@@ -36,7 +36,7 @@ class SessionBudget:
         self._timer: threading.Timer | None = None
 
     def start(self, wake: Callable[[], None] | None = None) -> None:
-        """Begin to count the time, once.
+        """Begin to count the time, once: when rollouts may start.
 
         Args:
             wake: called in another thread when the time is over, and has somebody call
