@@ -166,8 +166,9 @@ async def clean_up(attempts: Sequence[Attempt]) -> None:
     task = asyncio.current_task()
     asked = 0 if task is None else task.cancelling()
     for attempt in attempts:
-        if attempt.state is None:
+        if attempt.state is None or attempt.is_cleaned_up:
             continue
+        attempt.is_cleaned_up = True
         run = attempt.job.run
         try:
             rubric = rubric_of(run.environment, attempt.job.example)
