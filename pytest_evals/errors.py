@@ -88,6 +88,10 @@ class JudgeError(InfraError):
     """A judge gave no verdict: it could not be asked, failed, refused or said nothing."""
 
 
+class IncompleteGroupError(InfraError):
+    """A group lacks members, and its rubric scores whole groups."""
+
+
 class CacheMissError(Error):
     """The response cache holds no answer, and the model is not to be asked: replay alone."""
 

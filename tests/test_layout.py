@@ -17,6 +17,7 @@ FOLDER = Path(__file__).resolve().parents[1] / PACKAGE
 # What the rooms exchange; every room but `demo` may import these.
 SHARED = (
     "messages", "state", "errors", "visible", "lifecycle", "records", "names", "nearest", "places",
+    "secret_names",
 )  # fmt: skip
 
 # What each room may import besides itself. A name covers the modules below it. Imports inside
@@ -29,6 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "lifecycle": (),
     "nearest": (),
     "places": (),
+    "secret_names": (),
     "names": ("nearest",),
     "state": ("messages", "records"),
     "parsers": SHARED,
@@ -59,7 +61,7 @@ PYTEST = ("pytest", "_pytest", "pluggy", "xdist")
 # Everything here loads with any part of the package, so it imports the standard library alone.
 STANDARD_LIBRARY_ONLY = (
     "messages", "records", "lifecycle", "state", "errors", "visible", "names", "nearest", "places",
-    "parsers", "stats", "gates", "config.spec",
+    "secret_names", "parsers", "stats", "gates", "config.spec",
 )  # fmt: skip
 
 # Loaded in every pytest session, also in one that collects no eval: at module level these import

@@ -44,6 +44,10 @@ class Responses(Protocol):
         """Add an answer; return the one that is there already, if there is one."""
         ...
 
+    def replace(self, request: bytes, occurrence: int, answer: Mapping[str, Any]) -> None:
+        """Put an answer where another one may be."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ResponseCache:
@@ -88,6 +92,8 @@ class CachedClient:
         self._place = {**_identity(cache.endpoint), "example": example_id, "rollout": rollout}
         self._taken: dict[bytes, set[int]] = {}
         self._own: set[tuple[bytes, int]] = set()
+        self._last: tuple[bytes, int] | None = None
+        self._useless: set[tuple[bytes, int]] = set()
         self.free = Usage(0, 0)
         self.hits = self.input_tokens = self.output_tokens = self.asked = 0
         self.problem: str | None = None
@@ -117,6 +123,7 @@ class CachedClient:
         taken = self._taken.setdefault(request, set())
         occurrence = next(n for n in range(len(taken) + 1) if n not in taken)
         taken.add(occurrence)
+        self._last = (request, occurrence)
         try:
             found = self._found(request, occurrence)
             if found is not None:
@@ -132,6 +139,8 @@ class CachedClient:
 
     def _found(self, request: bytes, occurrence: int) -> Response | None:
         reads_only = self._responses.reads_only
+        if (request, occurrence) in self._useless and not reads_only:
+            return None
         try:
             found = self._responses.find(request, occurrence)
         except Exception as error:
@@ -153,8 +162,13 @@ class CachedClient:
         return response
 
     def _kept(self, request: bytes, occurrence: int, response: Response) -> Response:
+        known = None
         try:
-            known = self._responses.keep(request, occurrence, answer_of(response))
+            if (request, occurrence) in self._useless:
+                self._responses.replace(request, occurrence, answer_of(response))
+                self._useless.discard((request, occurrence))
+            else:
+                known = self._responses.keep(request, occurrence, answer_of(response))
         except Exception as error:  # paid for: it counts although it is not kept
             self.problem = f"an answer was not kept in the response cache: {error}"
             return response
@@ -163,8 +177,15 @@ class CachedClient:
         found = None if known is None else read_answer(known)
         return response if found is None else found
 
-    def begin_again(self) -> None:
-        """Begin another try of the rollout: its requests are the first of their kind again."""
+    def begin_again(self, *, was_useless: bool = False) -> None:
+        """Begin another try of the rollout: its requests are the first of their kind again.
+
+        Args:
+            was_useless: the last answer was none that could be used, so it is asked for anew.
+        """
+        if was_useless and self._last is not None:
+            self._useless.add(self._last)
+        self._last = None
         self._taken.clear()
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from time import monotonic
 from typing import Protocol
@@ -90,7 +91,9 @@ class RequestSlots:
             if turn.done() and not turn.cancelled():
                 self.give_back()
             else:
-                self._waiting.remove(turn)
+                # A slot given back in the same step of the loop has passed it over already.
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(turn)
                 self._governor.changed(self)
             raise
 

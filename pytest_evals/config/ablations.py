@@ -97,7 +97,8 @@ def read_sweep(
             known = key if is_arg else ALIASES.get(key, key)
             kept = values if is_arg else [_value_of(key, value) for value in values]
             (label,) = value_labels([key])
-            dimensions.append(Dimension(known, is_arg, place, kept, label, value_labels(values)))
+            labels = value_labels(values, key)
+            dimensions.append(Dimension(known, is_arg, place, kept, label, labels))
     count = math.prod(len(dimension.values) for dimension in dimensions)
     if count > MOST_POINTS:
         message = f"this sweep makes {shown(count)} evals; at most {MOST_POINTS} can be collected"

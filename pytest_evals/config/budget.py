@@ -21,7 +21,7 @@ class Budget:
     Attributes:
         max_cost_usd: USD that its answers may cost.
         max_tokens_total: tokens of prompts and answers together.
-        max_duration: seconds from the start of the first rollout.
+        max_duration: seconds from when rollouts may start.
     """
 
     max_cost_usd: float | None = None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..secret_names import is_secret_name
 from .document import Mistake, raise_mistakes
 from .values import is_name
 
@@ -15,18 +16,26 @@ if TYPE_CHECKING:
 # A longer value, or point, is named by its place: it would fill the screen and the file name.
 _LONGEST_VALUE = 40
 _LONGEST_POINT = 120
+# Their values are headers of requests.
+_HEADERS = frozenset({"header", "headers", "extra_headers", "default_headers"})
+# A shorter text is not masked elsewhere either.
+_SHORTEST_SECRET = 6
 
 
-def value_labels(values: Sequence[Any]) -> list[str]:
+def value_labels(values: Sequence[Any], key: str = "") -> list[str]:
     """Return how names say each of the values of one list; no two are the same.
 
     A value keeps its label when others are added behind it: `0.5`, `true`, `hard`, `a-b` for
-    `"a b"`, and by its place, `v3`, where it says nothing short. Of equal ones the second is
-    `0.5-2`.
+    `"a b"`, and by its place, `v3`, where it says nothing short or may be secret. Of equal ones the
+    second is `0.5-2`.
+
+    Args:
+        values: in order.
+        key: what they are values of.
     """
     labels: dict[str, None] = {}
     for number, value in enumerate(values, start=1):
-        label = _text_of(value)
+        label = "" if _may_be_secret(key, value) else _text_of(value)
         if not label or len(label) > _LONGEST_VALUE:
             label = f"v{number}"
         labels[_free(label, labels)] = None
@@ -78,6 +87,22 @@ def _free(label: str, taken: Mapping[str, object]) -> str:
         number += 1
         free = f"{label}-{number}"
     return free
+
+
+def _may_be_secret(key: str, value: Any) -> bool:
+    """Whether a value, or one in it, is a header, is named like a secret, or a URL may hold one.
+
+    Names of evals are shown everywhere, and are the same in every session: nothing masks them.
+    """
+    if key.lower() in _HEADERS:
+        return True
+    if isinstance(value, dict):
+        return any(_may_be_secret(str(inner), each) for inner, each in value.items())
+    if isinstance(value, list):
+        return any(_may_be_secret(key, each) for each in value)
+    if not isinstance(value, str) or len(value) < _SHORTEST_SECRET:
+        return False
+    return is_secret_name(key) or ("://" in value and not {"@", "?"}.isdisjoint(value))
 
 
 def _text_of(value: Any) -> str:

@@ -18,6 +18,13 @@ _MARKS_WITH_EFFECT = frozenset(
 )
 # They say where a request ends or goes.
 _NOT_FROM_STATE = frozenset({"connection", "content-length", "host", "transfer-encoding"})
+# What openai's own client takes beside the fields of a request. Here they would be sent as fields,
+# and kept with the results; and a header may be a key.
+_NO_FIELDS = {
+    "extra_headers": "the keys 'header' and 'headers' send headers",
+    "extra_query": "a query belongs in the URL: api_base_url, or url of the endpoint's row",
+    "timeout": "the key 'timeout' limits a rollout",
+}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -83,6 +90,8 @@ def check_sampling_args(table: dict[str, Any]) -> dict[str, Any]:
     for key, value in table.items():
         if key in ("model", "messages"):
             raise ValueError(f"{key!r} is no sampling argument; the eval sets it")
+        if key in _NO_FIELDS:
+            raise ValueError(f"{key!r} is no sampling argument; {_NO_FIELDS[key]}")
         if (key == "stream" and value is not False) or (key == "n" and value != 1):
             raise ValueError(
                 f"{key!r} must be left out; rollouts_per_example asks for more answers"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ..errors import SetupError
 from ..nearest import did_you_mean
+from ..secret_names import is_secret_name
 from .endpoint import CLIENT_TYPES, Endpoint
 from .keys import NO_KEY, is_key_variable
 from .providers import DEFAULT_MODEL, DEFAULT_PROVIDER, PROVIDERS, Provider
 from .registry import Registry, load_registry
-from .secrets import is_secret_header
 from .urls import PORT, is_loopback, public_url, url_problem
 
 
@@ -155,7 +155,7 @@ def _served_by(name: str, provider: Provider, endpoint: Endpoint) -> Endpoint:
         key_var=provider.key_var,
         key_optional=provider.key_optional,
         client_type=provider.client_type,
-        headers={k: v for k, v in endpoint.headers.items() if not is_secret_header(k)},
+        headers={k: v for k, v in endpoint.headers.items() if not is_secret_name(k)},
         serve=None,
         price=None,
         replicas=(),

@@ -9,16 +9,13 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
+from ..secret_names import is_secret_name
 from .endpoint import Endpoint
 
 MASK = "***"
 # A shorter value would be found in ordinary text.
 SHORTEST = 6
 
-_SECRET_HEADER = re.compile(
-    r"authorization|api[-_]?key|secret|password|cookie|token(?!s)|(?:^|[-_])(?:auth|key)(?:$|[-_])",
-    re.IGNORECASE,
-)
 _SECRET_QUERY = re.compile(r"key|token|secret|password|auth|sig", re.IGNORECASE)
 # Three bytes become four characters, so a value looks different at each of three offsets; of the
 # characters it shares with a neighbour this many stand before the first that it alone decides.
@@ -62,16 +59,11 @@ class Secrets:
         return text
 
 
-def is_secret_header(name: str) -> bool:
-    """Whether the name of a header suggests that its value is secret."""
-    return _SECRET_HEADER.search(name) is not None
-
-
 def secret_headers(headers: Mapping[str, str]) -> list[str]:
     """Return what is secret in `headers`: values, and the parts of them that stand alone."""
     found: list[str] = []
     for name, value in headers.items():
-        if not is_secret_header(name):
+        if not is_secret_name(name):
             continue
         found.append(value)
         if name.lower() == "cookie":

@@ -9,6 +9,7 @@ from ..clients.cache import CachedClient
 from ..clients.client import Client
 from ..clients.metered import MeteredClient
 from ..endpoints.prices import Cost
+from ..errors import InvalidModelResponseError
 from ..messages import Usage
 from ..state import State
 from ..store.rows import Row
@@ -56,18 +57,19 @@ class Account:
         """Whether all answers were known, so that nothing shows that the model answers."""
         return self.cached is not None and bool(self.cached.hits) and not self.cached.asked
 
-    def begin_again(self, state: State | None) -> None:
+    def begin_again(self, state: State | None, error: BaseException) -> None:
         """Begin another try.
 
         Args:
             state: of the one that failed; what one without a state used is not known.
+            error: what it failed with.
         """
         if state is None or (state.usage is None and state.trajectory):
             self._is_known = False
         elif state.usage is not None:
             self.earlier += state.usage
         if self.cached is not None:
-            self.cached.begin_again()
+            self.cached.begin_again(was_useless=isinstance(error, InvalidModelResponseError))
         if self._metered is not None:
             self._metered.begin_again()
         self._free_before = self._free

@@ -54,6 +54,7 @@ class Attempt:
         is_settled: what becomes of it is decided: it has a result, waits for the rest of its group,
             or is withheld until it is clear what its failure means.
         is_concluded: its result was made.
+        is_cleaned_up: its rubric has released, or tried to, what it holds of the state.
         cost_usd: what it cost; None where a price or its tokens are not known.
         account: what it asks the model with, and what its tries used; None until it does.
         output: what its code prints and logs.
@@ -77,6 +78,7 @@ class Attempt:
     is_left_out: bool = False
     is_settled: bool = False
     is_concluded: bool = False
+    is_cleaned_up: bool = False
     ends_endpoint: bool = False
     cost_usd: float | None = None
     account: Account | None = None
@@ -98,9 +100,10 @@ class Attempt:
     def begin_again(self) -> None:
         """Forget a try of generating it that failed, but for what its row tells."""
         assert self.error is not None and self.account is not None
-        self.account.begin_again(self.state)
+        self.account.begin_again(self.state, self.error)
         self.retries.append(described(self.error))
         self.error = self.state = self.head = None
+        self.is_cleaned_up = False
         self.stop = 0.0
 
     @property

@@ -17,17 +17,19 @@ async def generate_in_turn(
     """Roll the model out, again where the infrastructure failed; see `attempts.generate`.
 
     A rollout that waits before its next try lets others generate. One whose turn comes when nothing
-    more is to be asked is left out, unless the model has answered it before.
+    more is to be asked is left out, unless the model has answered it before; one that was tried
+    before stays as it failed.
     """
     for retry in range(attempt.job.run.max_retries + 1):
         if retry:
             await clean_up([attempt])
             await retrying.wait(retry - 1)
-            attempt.begin_again()
         async with slots.turn("generation"):
-            if not retry and attempt.job.stored is None and is_over():
-                attempt.is_left_out = attempt.is_settled = True
+            if is_over() and (retry or attempt.job.stored is None):
+                attempt.is_left_out = attempt.is_settled = not retry
                 return
+            if retry:
+                attempt.begin_again()
             attempt.started()
             await generate(attempt, client)
         if attempt.error is None or not retrying.may_pass([attempt.error]) or is_over():

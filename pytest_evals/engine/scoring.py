@@ -8,7 +8,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import BudgetSpentError, InfraError, RewardError, one_line, outcome_of
+from ..errors import (
+    BudgetSpentError,
+    IncompleteGroupError,
+    InfraError,
+    RewardError,
+    one_line,
+    outcome_of,
+)
 from ..lifecycle import CLEANUP_SECONDS, Cleaning
 from ..state import State
 from . import retrying
@@ -82,7 +89,7 @@ async def _score_in_time(attempts: list[Attempt], as_group: bool) -> None:
     for attempt in attempts:
         if attempt.error is not None and outcome_of(attempt.error) == "unmeasured":
             attempt.stays_generated = True
-            attempt.could_not_be_scored = not isinstance(attempt.error, _IncompleteGroupError)
+            attempt.could_not_be_scored = not isinstance(attempt.error, IncompleteGroupError)
 
 
 async def _score(attempts: Sequence[Attempt], as_group: bool) -> None:
@@ -119,11 +126,7 @@ def _error_of(state: State, rubric: Any) -> BaseException | None:
     return error
 
 
-class _IncompleteGroupError(InfraError):
-    """A group lacks members, and its rubric scores whole groups."""
-
-
-def _incomplete(attempts: Sequence[Attempt]) -> _IncompleteGroupError:
+def _incomplete(attempts: Sequence[Attempt]) -> IncompleteGroupError:
     """Return why nothing is scored of a group that lacks members.
 
     They failed, or were not selected; a reward that compares the members means nothing then.
@@ -133,7 +136,7 @@ def _incomplete(attempts: Sequence[Attempt]) -> _IncompleteGroupError:
     missing = [
         rollout_name(job.key[0], rollout) for rollout in range(complete) if rollout not in generated
     ]
-    return _IncompleteGroupError(
+    return IncompleteGroupError(
         f"its group is incomplete: {len(generated)} of {complete} rollouts were generated, without"
         f" {in_short(missing)}, and the rubric scores whole groups"
     )
@@ -142,7 +145,7 @@ def _incomplete(attempts: Sequence[Attempt]) -> _IncompleteGroupError:
 def _explain_incomplete(attempts: Sequence[Attempt], reason: str) -> None:
     """Say why groups lack members once nothing more starts: that is nobody's failure."""
     for attempt in attempts:
-        if isinstance(attempt.error, _IncompleteGroupError):
+        if isinstance(attempt.error, IncompleteGroupError):
             attempt.error = BudgetSpentError(f"{attempt.error}: {reason}")
 
 
@@ -161,7 +164,10 @@ async def clean_up(attempts: Sequence[Attempt]) -> None:
     and awaits it raises one.
     """
     for attempt in attempts:
-        if attempt.state is not None and _has_cleanup(attempt):
+        if attempt.state is None or attempt.is_cleaned_up:
+            continue
+        attempt.is_cleaned_up = True
+        if _has_cleanup(attempt):
             await _clean_up(attempt, attempt.state)
 
 

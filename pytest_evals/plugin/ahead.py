@@ -127,6 +127,7 @@ class RolloutsAhead:
 
     def arrived(self, item: RolloutItem, result: RolloutResult | None) -> None:
         """Take the rollout of an item that need not be run, as its result is known."""
+        item.run.ended += 1
         self._arrived[item] = result
         self._ready.append(item)
 
@@ -142,7 +143,7 @@ class RolloutsAhead:
         return Engine(
             limit=self._session.max_concurrent,
             make_client=self._make_client,
-            deliver=self._inbox.put,
+            deliver=self._deliver,
             host=self._session.make_host(),
             on_demand=self._session.on_demand,
             on_given_up=self._session.on_given_up,
@@ -176,6 +177,13 @@ class RolloutsAhead:
         for item, job in zip(items, jobs, strict=True):
             self._awaited[job.run, job.key] = item
         self.engine.submit(jobs)
+
+    def _deliver(self, result: RolloutResult) -> None:
+        """Take a result from the engine, on its loop."""
+        item = self._awaited.get((result.run, result.key))
+        if item is not None:
+            item.run.ended += 1
+        self._inbox.put(result)
 
     def _receive(self) -> RolloutItem:
         """Wait for the engine's next result and return its item."""

@@ -36,7 +36,7 @@ class SessionBudget:
         self._timer: threading.Timer | None = None
 
     def start(self, wake: Callable[[], None] | None = None) -> None:
-        """Begin to count the time, once.
+        """Begin to count the time, once: when rollouts may start.
 
         Args:
             wake: called in another thread when the time is over, and has somebody call
@@ -81,9 +81,11 @@ class SessionBudget:
     def _reason(self, *, is_priced: bool) -> str | None:
         limits = self.limits
         if limits.max_cost_usd is not None and self._usd >= limits.max_cost_usd:
-            return f"max_cost_usd = {limits.max_cost_usd:g} is spent ({self._usd:.4f} USD used)"
+            used = f"{self._usd:.4f} USD used by then"
+            return f"max_cost_usd = {limits.max_cost_usd:g} is spent ({used})"
         if limits.max_tokens_total is not None and self._tokens >= limits.max_tokens_total:
-            return f"max_tokens_total = {limits.max_tokens_total} is spent ({self._tokens} used)"
+            used = f"{self._tokens} used by then"
+            return f"max_tokens_total = {limits.max_tokens_total} is spent ({used})"
         if limits.max_cost_usd is not None and not is_priced:
             return "max_cost_usd cannot be kept: the price of a model is not known"
         if self._uncounted > self._counted:
@@ -92,6 +94,16 @@ class SessionBudget:
                 f" {self._uncounted} of {self._uncounted + self._counted} answers"
             )
         return None
+
+    @property
+    def used(self) -> str:
+        """What has been used of what is limited, in words; "" where no answers are counted."""
+        amounts = []
+        if self.limits.max_cost_usd is not None:
+            amounts.append(f"{self._usd:.4f} USD")
+        if self.limits.max_tokens_total is not None:
+            amounts.append(f"{self._tokens} tokens")
+        return " and ".join(amounts)
 
     @property
     def uncounted(self) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 
+from ..endpoints.secrets import url_secrets
 from . import settings
 from .outcomes import is_deciding
 
@@ -37,12 +39,13 @@ class Heartbeat:
     Args:
         owner: of the runs.
         url: of the monitor; `{status}` in it becomes running, passed or failed, and `{exit_code}`
-            that of the session. Without either, `status=` is added to the last request.
+            that of the session. Without either, `status=` is added to the last request. A user and
+            password in it are sent as such, in a header.
     """
 
     def __init__(self, owner: EvalOwner, url: str) -> None:
         self._owner = owner
-        self._url = url
+        self._url, self._authorization = _without_user(url)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._begun = float("-inf")
@@ -52,7 +55,7 @@ class Heartbeat:
         # Whoever knows the path can speak for this session.
         self._place = f"{parts.scheme}://{parts.hostname}"
         owner.secrets.add(url, *(text for text in (parts.path, parts.query) if len(text) >= 8))
-        owner.secrets.add(*filter(None, (parts.password,)))
+        owner.secrets.add(*url_secrets(url), *filter(None, (self._authorization,)))
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -110,6 +113,9 @@ class Heartbeat:
             request = urllib.request.Request(  # noqa: S310 - http and https alone: see `settings`
                 url, headers={"User-Agent": "pytest-rollouts"}
             )
+            if self._authorization is not None:
+                # Not for whoever the monitor sends it on to.
+                request.add_unredirected_header("Authorization", f"Basic {self._authorization}")
             with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
                 pass
         except Exception as error:  # whatever it is, the evals go on
@@ -127,6 +133,20 @@ class Heartbeat:
                 f"heartbeat to {self._place}: {len(failures)} of {self._sent} requests failed;"
                 f" the first: {failures[0]}"
             )
+
+
+def _without_user(url: str) -> tuple[str, str | None]:
+    """Return a URL without user and password, and those as HTTP's basic authentication has them.
+
+    urllib would take them for a part of the host.
+    """
+    parts = urlsplit(url)
+    userinfo, is_given, host = parts.netloc.rpartition("@")
+    if not is_given:
+        return url, None
+    user, _, password = userinfo.partition(":")
+    credentials = b":".join(map(unquote_to_bytes, (user, password)))
+    return parts._replace(netloc=host).geturl(), base64.b64encode(credentials).decode("ascii")
 
 
 def _with_status(url: str, status: str) -> str:

@@ -32,6 +32,20 @@ def report_untold(run: OwnedRun, session: pytest.Session) -> None:
         report_failure(run, "nothing-scored", "no rollout was scored", session)
 
 
+def report_overrun(owner: EvalOwner, session: pytest.Session) -> None:
+    """Report as failed that the budget was spent, where nothing else says so.
+
+    All that it would have left out had started by then: those evals keep their verdicts.
+    """
+    runs = [run for run in owner.owned if run.was_started]
+    spent = [run for run in runs if run.stopped_by is not None]
+    if not spent or any(run.red_items for run in runs):
+        return
+    text = f"{spent[0].stopped_by}: all rollouts had started, but over its budget nothing is green"
+    # Of no eval: a space is in no name.
+    _report(spent[0], f"{spent[0].nodeid.partition('::')[0]}::budget of the session", text, session)
+
+
 def complete(owner: EvalOwner, run: OwnedRun, session: pytest.Session) -> None:
     """Complete a run on disk and report what goes wrong with that.
 
@@ -43,7 +57,8 @@ def complete(owner: EvalOwner, run: OwnedRun, session: pytest.Session) -> None:
         name = "results" if run.problem else "pytest_evals_run_complete"
         report_failure(run, name, problem, session)
     has_failed = problem is not None or (
-        run.was_started and any(_problem(run, gate) is not None for gate in run.spec.gates)
+        run.was_started
+        and (run.stopped_by or any(_problem(run, gate) is not None for gate in run.spec.gates))
     )
     if has_failed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -60,10 +75,15 @@ def _problem(run: OwnedRun, gate: Gate) -> str | None:
 
 def report_failure(run: OwnedRun, name: str, text: str, session: pytest.Session) -> None:
     """Send the reports of an item of the run that failed, as pytest's own protocol would."""
-    nodeid = f"{run.nodeid}::{name}"
-    location = (str(run.spec.path), run.spec.line - 1, f"{run.heading}::{name}")
-    hook = session.config.hook
     run.red_items.add(name)
+    _report(run, f"{run.nodeid}::{name}", text, session, title=f"{run.heading}::{name}")
+
+
+def _report(
+    run: OwnedRun, nodeid: str, text: str, session: pytest.Session, title: str = ""
+) -> None:
+    location = (str(run.spec.path), run.spec.line - 1, title or nodeid.partition("::")[2])
+    hook = session.config.hook
     session.testscollected += 1  # or the progress would exceed 100 %
     hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
     phases: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")

@@ -83,6 +83,6 @@ class LastFailed:
 
 def _is_green(run: OwnedRun) -> bool:
     judged = (run.verdicts.get(name) for name in run.gate_names)
-    return not run.red_items and all(
+    return not (run.red_items or run.stopped_by) and all(
         verdict is not None and verdict.outcome == "passed" for verdict in judged
     )

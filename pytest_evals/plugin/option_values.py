@@ -67,10 +67,18 @@ def switch(text: str) -> bool:
 
 def url(text: str) -> str:
     """Return `text`, the URL of a monitor."""
-    if not re.match(r"https?://[^\s/]", text) or not text.isprintable() or " " in text:
-        # Never shown: whoever knows it can speak for the session.
-        raise argparse.ArgumentTypeError("must be a URL that begins with http:// or https://")
-    return text
+    from urllib.parse import urlsplit
+
+    if re.match(r"https?://[^\s/]", text) and text.isprintable() and " " not in text:
+        with contextlib.suppress(ValueError):  # a port that is no number, for instance
+            parts = urlsplit(text)
+            if parts.hostname and parts.port != 0:
+                return text
+    # Never shown: whoever knows it can speak for the session.
+    raise argparse.ArgumentTypeError(
+        "must be a URL that begins with http:// or https:// and a host; in a user or password,"
+        " write %40 for @, %2F for / and so on"
+    )
 
 
 def baseline_name(text: str) -> str:

@@ -57,7 +57,8 @@ class OwnedRun:
         slow_calls: what of the environment blocked the event loop.
         failures: the assertions that failed, of an eval that is a test function.
         not_started: rollouts that were left out as the session's budget was spent.
-        stopped_by: what of the budget was spent; known at the end.
+        stopped_by: what of the budget was spent before it was done, also where nothing was left
+            out; None where it was done by then.
         stored: what an earlier session left of the run, where it is continued.
         began_whole: an earlier session began it with all of its rollouts.
         session: which session the run is of, the last one where it was continued.
@@ -152,6 +153,11 @@ class OwnedRun:
     def scores_groups(self) -> bool:
         """Whether rollouts of an example are scored together."""
         return self.is_grouped
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of its selected rollouts have ended, reported or not."""
+        return self.is_done
 
     @property
     def is_done(self) -> bool:

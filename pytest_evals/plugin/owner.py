@@ -172,12 +172,25 @@ class EvalOwner:
         """Why rollouts were not started; None where all were."""
         return None if self.budget is None else self.budget.reason
 
+    def note_spent(self, reason: str) -> None:
+        """Note which evals the budget was spent on, as they are not done; called in any thread.
+
+        Where nothing is in flight any more, nothing was used beyond the budget.
+        """
+        if self.in_flight != 0:
+            for run in self.owned:
+                if not run.is_over:
+                    run.stopped_by = reason
+
     @property
-    def uncounted(self) -> str:
-        """How many answers the budget could not count, in words; "" for none."""
-        count = 0 if self.budget is None else self.budget.uncounted
+    def used(self) -> str:
+        """What the session used of its budget, in words, with what could not be counted."""
+        if self.budget is None or not self.budget.used:
+            return ""
+        count = self.budget.uncounted
         answers = "1 answer had" if count == 1 else f"{count} answers had"
-        return f" ({answers} no token counts: not in what was used)" if count else ""
+        rest = f" ({answers} no token counts: not in what was used)" if count else ""
+        return f"; {self.budget.used} used in all{rest}"
 
     def complete(self, run: OwnedRun) -> str | None:
         """Write what is known of a run at its end, and tell the hooks, once.
@@ -188,7 +201,8 @@ class EvalOwner:
         if not run.was_started or run.is_complete:
             return None
         run.is_complete = True
-        run.stopped_by = self.stopped
+        if run.not_started:
+            run.stopped_by = self.stopped
         run.finish()
         summary = run.write_metadata()
         if name := saved_name(self.config):

@@ -213,4 +213,5 @@ class RegateLoop(JudgeLoop):
             for text in run.red_texts() if run.was_started else ():
                 itemless.report_failure(run, "rollouts", text, session)
             itemless.report_untold(run, session)
+        itemless.report_overrun(self._session, session)
         return result

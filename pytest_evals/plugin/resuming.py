@@ -98,7 +98,9 @@ class Resumer:
         path = named.resolve()
         found = self._difference(run, self._checked_metadata(run, path))
         if found:
-            raise ResumeError(run, self._refusal(path, found))
+            is_of_lf = named == self._owner.last_failed.folder_of(run)
+            hint = "; without --lf a new run begins" if is_of_lf else ""
+            raise ResumeError(run, self._refusal(path, found) + hint)
         if path in self._taken:
             text = f"two evals of this session are to continue {self._shown(path)}"
             raise ResumeError(run, text)

@@ -49,7 +49,7 @@ def metadata_of(run: OwnedRun, summary: EvalSummary, base_url: str) -> dict[str,
         "session": run.session,
         "writer": None if run.is_complete else this_process(),
         "not_started": run.not_started,
-        "stopped_by": run.stopped_by if run.not_started or summary.missing else None,
+        "stopped_by": run.stopped_by,
     }
 
 

@@ -118,6 +118,8 @@ class RunLoop:
                 self._run_evals(session, evals)
         for run in self._session.runs:
             itemless.report_untold(run, session)
+        itemless.report_overrun(self._session, session)
+        for run in self._session.runs:
             itemless.complete(self._session, run, session)
 
     @contextlib.contextmanager

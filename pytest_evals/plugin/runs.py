@@ -34,6 +34,12 @@ class Run(ItemRun):
     """
 
     begins_late = False
+    ended = 0  # rollouts, those that earlier sessions did included; counted on the engine's loop
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of its selected rollouts have ended, reported or not."""
+        return self.ended >= self.selected
 
     def __init__(
         self,

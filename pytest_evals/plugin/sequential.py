@@ -64,7 +64,7 @@ class RolloutsInTurn(RolloutsAhead):
         )
 
     def _deliver(self, result: RolloutResult) -> None:
-        self._inbox.put(result)
+        super()._deliver(result)
         self.wake()
 
     def _begin(self, items: list[RolloutItem]) -> None:

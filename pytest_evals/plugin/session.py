@@ -227,7 +227,12 @@ class EvalSession(EvalOwner):
         """Count from now on what the session uses, where it has a budget."""
         limits = self.reader.budget
         if self.budget is None and limits.is_limited:
-            self.budget = SessionBudget(limits, engine.spend)
+
+            def spend(reason: str) -> None:
+                self.note_spent(reason)
+                engine.spend(reason)
+
+            self.budget = SessionBudget(limits, spend)
             self.budget.start()
 
     def count_of(self, run: Run) -> Count | None:

@@ -272,10 +272,12 @@ class EvalTerminal:
             # Its item was only skipped: without this line, nothing would say why.
             first = run.first_unmeasured.partition("\n")[0]
             reporter.write_line(f"first unmeasured rollout of {run.spec.name}: {first}")
-        if run.not_started:
+        if run.stopped_by is not None:
+            left = f"{_counted(run.not_started, 'rollout')} of {run.spec.name} not started"
             reporter.write_line(
-                f"budget: {run.stopped_by}: {_counted(run.not_started, 'rollout')} of"
-                f" {run.spec.name} not started{self._owner.uncounted}",
+                f"budget: {run.stopped_by}:"
+                f" {left if run.not_started else f'all rollouts of {run.spec.name} had started'}"
+                f"{self._owner.used}",
                 yellow=True,
                 bold=True,
             )

@@ -81,7 +81,7 @@ def differences(
         if name == "num_examples":
             found += _examples(before, now[name])
         elif name == "dataset":
-            found += _dataset(saved, digests)
+            found += _dataset(saved, now, digests)
         elif before is _ABSENT:
             found.append((name, "not said", now[name]))
         else:
@@ -124,12 +124,14 @@ def _examples(before: Any, now: int) -> list[Difference]:
     return [("num_examples", "not said" if before is _ABSENT else before, now)]
 
 
-def _dataset(saved: Mapping[str, Any], digests: str) -> list[Difference]:
+def _dataset(saved: Mapping[str, Any], now: Mapping[str, Any], digests: str) -> list[Difference]:
     count = saved.get("num_examples")
-    now = dataset_digest(digests, count if type(count) is int else 0)
-    if saved["dataset"] == now:
+    if type(count) is int and now["num_examples"] < count:
+        return []  # said already; of examples that are not here nothing can be compared
+    digest = dataset_digest(digests, count if type(count) is int else 0)
+    if saved["dataset"] == digest:
         return []
-    return [(f"content of the first {count} examples", saved["dataset"], now)]
+    return [(f"content of the first {count} examples", saved["dataset"], digest)]
 
 
 def _normal(name: str, value: Any) -> Any:

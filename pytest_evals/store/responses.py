@@ -93,9 +93,14 @@ class ResponseStore:
                 return None
         known = self.find(request, occurrence)
         if known is None:
-            with self._lock, self._told():
-                self._connection.execute(_REPLACE, (request, occurrence, text))
+            self.replace(request, occurrence, answer)
         return known
+
+    def replace(self, request: bytes, occurrence: int, answer: Mapping[str, Any]) -> None:
+        """Put an answer where another one may be; arguments and errors are those of `find`."""
+        text = mask_json(to_json(dict(answer)), self._mask)
+        with self._lock, self._told():
+            self._connection.execute(_REPLACE, (request, occurrence, text))
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

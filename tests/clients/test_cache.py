@@ -52,6 +52,9 @@ class Kept:
             self.answers[request, occurrence] = json.dumps(answer)
         return known
 
+    def replace(self, request: bytes, occurrence: int, answer: Mapping[str, Any]) -> None:
+        self.answers[request, occurrence] = json.dumps(answer)
+
 
 class Model:
     """Answers with the number of the request, or with what was put ready."""
@@ -276,3 +279,26 @@ async def test_own_answers_of_another_try_are_free_and_were_not_known() -> None:
     assert await texts_of(client, ASK, ASK, ASK) == ["1", "2", "3"]
     assert (client.hits, client.input_tokens, client.asked) == (0, 0, 3)
     assert client.free == Usage(20, 4)
+
+
+async def test_an_answer_that_was_useless_is_asked_for_anew_and_replaced() -> None:
+    kept, model = Kept(), Model()
+    await texts_of(client_of(model, kept), ASK, ASK)
+    client = client_of(model, kept)
+    assert await texts_of(client, ASK, ASK) == ["1", "2"], "known from before"
+    client.begin_again(was_useless=True)
+    assert await texts_of(client, ASK, ASK) == ["1", "3"], "only the last answer was useless"
+    client.begin_again(was_useless=True)
+    client.begin_again()
+    assert await texts_of(client, ASK, ASK) == ["1", "4"]
+    assert await texts_of(client_of(model, kept), ASK, ASK) == ["1", "4"]
+
+
+async def test_a_useless_answer_stays_where_nothing_is_asked() -> None:
+    kept = Kept()
+    await texts_of(client_of(Model(), kept))
+    kept.reads_only = True
+    client = client_of(Model(), kept)
+    await texts_of(client)
+    client.begin_again(was_useless=True)
+    assert await texts_of(client) == ["1"]

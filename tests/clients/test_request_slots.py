@@ -121,6 +121,29 @@ async def test_one_that_is_cancelled_as_its_turn_comes_gives_it_on() -> None:
     assert slots.in_flight == 1
 
 
+async def test_one_in_flight_and_one_that_waits_are_cancelled_at_once() -> None:
+    slots = own_slots(AdaptiveLimit(1))
+
+    async def one() -> None:
+        await slots.wait(first=False)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            slots.give_back()
+
+    tasks = [asyncio.create_task(one()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for task in tasks[:2]:
+        task.cancel()
+    await asyncio.wait(tasks[:2])
+    assert [task.cancelled() for task in tasks[:2]] == [True, True]
+    await asyncio.sleep(0)
+    assert (slots.in_flight, slots.waiting) == (1, 0), "the third has its turn"
+    tasks[2].cancel()
+    await asyncio.wait(tasks)
+    assert slots.in_flight == 0
+
+
 async def test_a_request_that_raises_gives_its_slot_back() -> None:
     slots = own_slots(AdaptiveLimit(1))
 

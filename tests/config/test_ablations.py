@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_evals.config.naming import value_labels
+from pytest_evals.config.showing import value_as_toml
 from pytest_evals.config.values import is_name
 
 from .files import Files
@@ -208,6 +209,32 @@ def test_a_sweep_of_millions_is_refused_at_once(files: Files) -> None:
 def test_labels_of_values(values: list[object], labels: list[str]) -> None:
     assert value_labels(values) == labels
     assert all(map(is_name, labels))
+
+
+SECRET = "sk-12345"
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "labels"),
+    [
+        ("header", [[f"X-Mode: {SECRET}"], []], ["v1", "v2"]),
+        ("headers", [{"X-Mode": SECRET}, {"X-Mode": "b"}], ["v1", "v2"]),
+        ("env_args.judge", [{"headers": {"x": SECRET}}, {"n": 1}], ["v1", "n-1"]),
+        ("env_args.api_key", [SECRET, "none"], ["v1", "none"]),
+        ("env_args.options", [[{"Authorization": SECRET}]], ["v1"]),
+        ("api_base_url", [f"http://u:{SECRET}@h/v1", "http://h/v1"], ["v1", "http-h-v1"]),
+        ("api_base_url", [f"http://h/v1?sig={SECRET}"], ["v1"]),
+        ("max_tokens", [100000, 2], ["100000", "2"]),
+    ],
+)
+def test_no_name_holds_what_may_be_secret(
+    files: Files, key: str, values: list[object], labels: list[str]
+) -> None:
+    text = ablation(f"sweep.{key} = {value_as_toml(values)}")
+    last = key.rpartition(".")[2]
+    assert [spec.name for spec in files.read(text).evals] == [
+        f"e-{last}-{label}" for label in labels
+    ]
 
 
 def test_a_long_name_says_which_point_it_is(files: Files) -> None:

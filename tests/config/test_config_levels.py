@@ -81,6 +81,7 @@ def test_the_command_line_beats_the_ini_file(files: Files, key: str) -> None:
         ("header", ("X-A: a\nb",), "[0]: the value of 'X-A' must be a line of ASCII text"),
         ("sampling_args", {"n": 3}, ": 'n' must be left out"),
         ("sampling_args", {"model": "m"}, ": 'model' is no sampling argument"),
+        ("sampling_args", {"timeout": 3}, ": 'timeout' is no sampling argument; the key"),
         ("extra_env_kwargs", {"a-b": 1}, ': "a-b" cannot be an attribute'),
     ],
 )

@@ -443,6 +443,18 @@ def test_mistakes_of_a_file(files: Files, text: str, message: str) -> None:
         ("sampling_args = { top_p = nan }", "sampling_args: 'top_p' cannot be sent as JSON"),
         ("sampling_args = { x = [2026-01-01] }", "sampling_args: 'x' cannot be sent as JSON"),
         ("sampling_args = { model = 'x' }", "sampling_args: 'model' is no sampling argument"),
+        (
+            "sampling_args = { extra_headers = { Authorization = 'sk-12345' } }",
+            "sampling_args: 'extra_headers' is no sampling argument; the keys 'header' and",
+        ),
+        (
+            "sampling = { extra_query = { sig = 'sk-12345' } }",
+            "sampling: 'extra_query' is no sampling argument; a query belongs in the URL",
+        ),
+        (
+            "sampling_args = { timeout = 3 }",
+            "sampling_args: 'timeout' is no sampling argument; the key 'timeout' limits a",
+        ),
         ("sampling_args = { stream = true }", "sampling_args: 'stream' must be left out"),
         ("sampling_args = { n = 4 }", "sampling_args: 'n' must be left out"),
         ("markers = 'smoke'", 'markers must be a list, not "smoke"'),

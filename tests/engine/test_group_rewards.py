@@ -13,7 +13,7 @@ from pytest_evals.engine.rollouts import RolloutJob
 from pytest_evals.engine.run import EvalRun
 from pytest_evals.environments.env_group import EnvGroup
 from pytest_evals.environments.single_turn import SingleTurnEnv
-from pytest_evals.errors import InfraError, ModelError, RewardError
+from pytest_evals.errors import IncompleteGroupError, InfraError, ModelError, RewardError
 from pytest_evals.rubrics.rubric import Rubric
 from pytest_evals.state import State
 
@@ -170,7 +170,7 @@ class TestFailedMember:
         assert ranking.calls == []
         for sibling in results.values():
             assert sibling.outcome == "unmeasured"
-            assert isinstance(sibling.error, InfraError)
+            assert isinstance(sibling.error, IncompleteGroupError)
             assert "group is incomplete: 2 of 3" in str(sibling.error)
             assert f"without 0-r{failing}," in str(sibling.error)
             assert (sibling.reward, sibling.cause) == (None, None)

@@ -76,7 +76,8 @@ def test_nothing_starts_once_the_tokens_are_used(project: Project) -> None:
             "*evals: budget of the session: max_tokens_total = 100*",
             "*SKIPPED*not started: max_tokens_total = 100 is spent (*",
             "sums * INCONCLUSIVE, not gated",
-            f"budget: max_tokens_total = 100 is spent (* used): {left} rollouts of sums not*",
+            f"budget: max_tokens_total = 100 is spent (* used by then): {left} rollouts of sums not"
+            f" started; {tokens_of(project)} tokens used in all",
         ]
     )
     metadata = project.metadata()
@@ -106,6 +107,85 @@ def test_a_finished_eval_keeps_its_verdict(project: Project, url: str) -> None:
     assert result.parseoutcomes()["failed"] == 2
 
 
+ONE = '[[eval]]\nenv_id = "sums"\nnum_examples = 1\nrollouts_per_example = 1\n'
+
+
+@pytest.mark.workers
+@pytest.mark.parametrize("sequential", [False, True])
+def test_what_was_all_in_flight_is_judged_and_not_green(
+    project: Project, url: str, sequential: bool
+) -> None:
+    more = ["--evals-sequential"] if sequential else []
+    if sequential and "-n" in project.plugin_args:
+        pytest.skip("one or the other")
+    project.evals("max_tokens_total = 1\n" + ONE + 'gates = ["reward >= 0"]', url=url)
+    result = project.run("bench.toml", "--junitxml=out.xml", *more)
+    assert result.ret == 1
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "FAILED bench.toml::budget of the session - max_tokens_total = 1 is spent (*",
+            "sums * passed",
+            "budget: max_tokens_total = 1 is spent (14 used by then): all rollouts of sums had"
+            " started; 14 tokens used in all",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*not started*")
+    metadata = project.metadata()
+    assert metadata["verdict"] == "passed"
+    assert metadata["not_started"] == 0
+    assert metadata["stopped_by"].startswith("max_tokens_total = 1 is spent")
+    suite = next(ET.parse(project.path / "out.xml").iter("testsuite"))
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
+    # What is left to do is to judge it within a budget, and nothing is asked again.
+    project.evals(ONE + 'gates = ["reward >= 0"]', url=url)
+    again = project.run("bench.toml", "--lf", *more)
+    assert again.ret == 0, again.stdout.str()
+    assert len(project.runs()) == 1
+
+
+@pytest.mark.workers
+def test_a_server_that_counts_nothing_is_not_green(project: Project) -> None:
+    project.pytester.makeconftest(UNCOUNTED.replace("self.asked == 2", "True"))
+    project.evals(ONE, url="http://127.0.0.1:9/v1")
+    result = project.run("bench.toml", "--evals-max-tokens-total=1000")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "budget: max_tokens_total = 1000 cannot be kept: the server counted no tokens in 1 of"
+            " 1 answers: all rollouts of sums had started*",
+        ]
+    )
+    assert "cannot be kept" in project.metadata()["stopped_by"]
+
+
+def test_time_that_ends_while_all_is_in_flight(project: Project) -> None:
+    with DemoServer(latency=0.6) as server:
+        project.evals(EVAL, url=server.url)
+        result = project.run("bench.toml", "--evals-max-duration=0.3", "--evals-max-concurrent=40")
+    assert result.ret == 1
+    result.assert_outcomes(passed=41, failed=1)
+    assert project.metadata()["stopped_by"].startswith("max_duration = 0.3 is over")
+
+
+def test_time_that_ends_once_nothing_is_in_flight(project: Project, url: str) -> None:
+    project.evals(ONE, url=url)
+    # Plain tests run before what has ended reports; this one ends after the budget.
+    project.pytester.makepyfile(
+        test_plain="""
+        import threading
+
+        def test_plain():
+            for thread in threading.enumerate():
+                if thread.name == "pytest-evals-budget":
+                    thread.join()
+        """
+    )
+    result = project.run("bench.toml", "test_plain.py", "--evals-max-duration=1.5")
+    assert result.ret == 0, result.stdout.str()
+    assert project.metadata()["stopped_by"] is None
+
+
 def test_an_eval_of_which_nothing_started_is_inconclusive(project: Project, url: str) -> None:
     project.evals("max_tokens_total = 1\n" + TWO, url=url)
     result = project.run("bench.toml", "--evals-max-concurrent=1")
@@ -126,7 +206,9 @@ def test_what_answers_cost(project: Project, url: str) -> None:
         "--evals-max-concurrent=2",
     )  # fmt: skip
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["budget: max_cost_usd = 20 is spent (* USD used): *"])
+    result.stdout.fnmatch_lines(
+        ["budget: max_cost_usd = 20 is spent (* USD used by then): *; * USD used in all"]
+    )
     assert project.metadata()["cost"]["total_usd"] >= 20
     assert 0 < len(project.rows()) < 40
 
@@ -435,7 +517,9 @@ UNCOUNTED = """
 """
 
 
-@pytest.mark.parametrize(("spent", "ends"), [(60, " (1 answer had no *)"), (20, "not started")])
+@pytest.mark.parametrize(
+    ("spent", "ends"), [(60, " (1 answer had no *)"), (20, "not started; 20 tokens used in all")]
+)
 def test_answers_without_counts_are_told(project: Project, spent: int, ends: str) -> None:
     project.pytester.makeconftest(UNCOUNTED)
     project.evals(EVAL, url="http://127.0.0.1:9/v1")

@@ -23,10 +23,10 @@ def counted(budget: Budget, *answers: tuple[int | None, float | None]) -> list[s
 def test_each_limit_is_told_once() -> None:
     answers = [(30, 0.5)] * 5
     assert counted(Budget(max_tokens_total=90), *answers) == [
-        "max_tokens_total = 90 is spent (90 used)"
+        "max_tokens_total = 90 is spent (90 used by then)"
     ]
     assert counted(Budget(max_cost_usd=0.75), *answers) == [
-        "max_cost_usd = 0.75 is spent (1.0000 USD used)"
+        "max_cost_usd = 0.75 is spent (1.0000 USD used by then)"
     ]
     assert counted(Budget(max_tokens_total=151, max_cost_usd=2.6), *answers) == []
 
@@ -58,7 +58,7 @@ def test_threads_that_count_at_once() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert told == ["max_tokens_total = 4000 is spent (4000 used)"]
+    assert told == ["max_tokens_total = 4000 is spent (4000 used by then)"]
 
 
 def test_the_time_is_told_without_an_answer() -> None:

@@ -27,6 +27,7 @@ class Monitor:
 
     def __init__(self) -> None:
         self.paths: list[str] = []
+        self.authorizations: set[str | None] = set()
         self.status = 200
         self.released = threading.Event()
         self.released.set()
@@ -35,6 +36,7 @@ class Monitor:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 monitor.paths.append(self.path)
+                monitor.authorizations.add(self.headers["Authorization"])
                 monitor.released.wait(30)
                 self.send_response(monitor.status, "a\x1b[2Jreason")
                 self.send_header("Content-Length", "0")
@@ -120,6 +122,34 @@ def test_failures_are_one_line_without_the_url(
     assert "\x1b[2J" not in result.stdout.str()
 
 
+@pytest.mark.workers
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_user_and_password_go_into_a_header(
+    project: Project, url: str, monitor: Monitor, status: int
+) -> None:
+    monitor.status = status
+    project.evals(EVALS.format(least=0), url=url)
+    place = monitor.url.removeprefix("http://")
+    result = project.run(
+        "bench.toml", f"--evals-heartbeat-url=http://me:s%40cret-password@{place}/beat/{{status}}"
+    )
+    assert result.ret == 0
+    assert monitor.paths[-1] == "/beat/passed"
+    assert monitor.authorizations == {"Basic bWU6c0BjcmV0LXBhc3N3b3Jk"}
+    shown = result.stdout.str() + result.stderr.str()
+    assert ("heartbeat to http://127.0.0.1:" in shown) is (status == 500)
+    for secret in ("s%40cret-password", "s@cret-password", "bWU6c0BjcmV0LXBhc3N3b3Jk"):
+        assert secret not in shown
+
+
+def test_without_a_user_nothing_is_said_of_one(
+    project: Project, url: str, monitor: Monitor
+) -> None:
+    project.evals(EVALS.format(least=0), url=url)
+    project.run("bench.toml", f"--evals-heartbeat-url={monitor.url}/beat")
+    assert monitor.authorizations == {None}
+
+
 @pytest.mark.parametrize("arguments", [["--collect-only"], ["--setup-plan"]])
 def test_nobody_hears_of_a_session_that_runs_nothing(
     project: Project, url: str, monitor: Monitor, arguments: list[str]
@@ -129,7 +159,13 @@ def test_nobody_hears_of_a_session_that_runs_nothing(
     assert monitor.paths == []
 
 
-@pytest.mark.parametrize("text", ["ftp://x/secret", "file:///etc/passwd", "secret", "http://a b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://x/secret", "file:///etc/passwd", "secret", "http://a b", "http://me:secret@/x",
+        "http://me:a/secret@host", "http://[secret", "http://host:secret/",
+    ],
+)  # fmt: skip
 def test_what_is_no_url_is_refused_and_not_shown(project: Project, url: str, text: str) -> None:
     project.evals(EVALS.format(least=0), url=url)
     result = project.run("bench.toml", "--evals-heartbeat-url", text)

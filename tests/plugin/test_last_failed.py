@@ -169,3 +169,16 @@ def test_scored_rollouts_below_pass_reward_are_not_asked_again(
 def test_without_the_cache(project: Project, server: DemoServer) -> None:
     project.evals('[[eval]]\nenv_id = "sums"\ngates = ["reward >= 1.5"]', url=server.url)
     assert project.run("bench.toml", "-p", "no:cacheprovider").ret == 1
+
+
+def test_fewer_examples_are_refused_with_a_hint(project: Project, server: DemoServer) -> None:
+    text = '[[eval]]\nenv_id = "sums"\nnum_examples = {}\ngates = ["reward >= 1.5"]'
+    project.evals(text.format(4), url=server.url)
+    assert project.run("bench.toml").ret == 1
+    asked = server.requests
+    project.evals(text.format(2), url=server.url)
+    result = project.run("bench.toml", "--lf")
+    assert (result.ret, server.requests) == (1, asked)
+    result.stdout.fnmatch_lines(
+        ["*: num_examples is 4 there and 2 here; without --lf a new run begins"]
+    )

@@ -156,6 +156,15 @@ def test_a_spent_budget(project: Project, url: str) -> None:
     judged.stdout.fnmatch_lines(["budget: max_tokens_total = 20 is spent*not started"])
 
 
+def test_a_budget_that_was_spent_while_all_was_in_flight(project: Project, url: str) -> None:
+    project.environment("mixed", MIXED)
+    project.evals(EVAL + 'gates = ["reward >= 0.1"]', url=url)
+    session = project.run("bench.toml", "--evals-max-tokens-total=20")
+    judged = project.run("bench.toml", "--evals-regate=outputs")
+    assert (judged.ret, verdicts(judged)) == (session.ret, verdicts(session)) and session.ret == 1
+    judged.stdout.fnmatch_lines(["FAILED bench.toml::budget of the session - *"])
+
+
 @pytest.mark.workers
 def test_a_group_that_lacks_members(project: Project, url: str) -> None:
     from pytest_evals.engine.rollouts import seed_of

@@ -256,7 +256,7 @@ def test_more_examples(project: Project, server: Counting) -> None:
     project.evals(ONE.replace("num_examples = 4", "num_examples = 2"), url=server.url)
     result = project.run("bench.toml", f"--evals-resume={project.runs()[0]}")
     assert (result.ret, server.requests) == (1, 0)
-    result.stdout.fnmatch_lines(["*is not continued: num_examples is 4 there and 2 here*"])
+    result.stdout.fnmatch_lines(["*is not continued: num_examples is 4 there and 2 here"])
     assert project.run("bench.toml").ret == 0
     (folder,) = [run for run in project.runs() if len(project.rows(run)) == 6]
     server.forget()

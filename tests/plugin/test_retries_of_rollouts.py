@@ -136,3 +136,36 @@ def test_a_number_that_is_none_is_refused(project: Project, value: str) -> None:
     result = project.run("bench.toml")
     assert result.ret != 0
     result.stdout.fnmatch_lines(["*bench.toml:*max_retries must be*"])
+
+
+# What the model says first is no use to it.
+CHOOSY = """
+    import pytest_evals as vf
+    from pytest_evals.errors import InvalidModelResponseError
+
+    SEEN = set()
+
+    class Choosy(vf.SingleTurnEnv):
+        async def add_model_response(self, state, prompt_messages, response):
+            await super().add_model_response(state, prompt_messages, response)
+            SEEN.add(response.id)
+            if len(SEEN) == 1:
+                raise InvalidModelResponseError("no use")
+
+    def load_environment():
+        rows = [{"question": "What is 1 + 1?", "answer": ""}]
+        return Choosy(dataset=rows, rubric=vf.Rubric(funcs=[lambda state: 1.0]))
+"""
+
+
+def test_an_answer_of_no_use_is_not_replayed_from_the_cache(project: Project) -> None:
+    project.environment("choosy", CHOOSY)
+    with DemoServer() as server:
+        text = EVAL.replace("shaky", "choosy").format(more="max_retries = 2")
+        project.evals(text, url=server.url)
+        first = project.run("bench.toml", "--evals-cache=read-write")
+        asked = server.requests
+        (row,) = project.rows()
+    assert first.ret == 0, first.stdout.str()
+    assert asked == 2
+    assert len(row["retries"]) == 1

@@ -60,7 +60,9 @@ def test_each_field_is_named_with_both_values(key: str, value: Any, names: list[
 def test_more_examples_are_no_difference_fewer_are() -> None:
     longer = [*EXAMPLES, {"example_id": 5, "prompt": "new"}]
     assert found({"fingerprint": NOW}, examples=longer, num_examples=6) == []
-    assert found({"fingerprint": NOW}, num_examples=4) == [("num_examples", 5, 4)]
+    fewer = [("num_examples", 5, 4)]
+    assert found({"fingerprint": NOW}, num_examples=4) == fewer
+    assert found({"fingerprint": NOW}, examples=EXAMPLES[:4], num_examples=4) == fewer
 
 
 def test_the_content_of_the_dataset() -> None:

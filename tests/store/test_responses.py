@@ -56,6 +56,9 @@ def test_the_first_answer_stays(tmp_path: Path) -> None:
     store = opened(tmp_path)
     assert store.keep(request, 0, {"message": "another"}) == ANSWER
     assert store.keep(request, 1, {"message": "another"}) is None
+    store.replace(request, 0, {"message": "replaced"})
+    assert store.find(request, 0) == {"message": "replaced"}
+    store.replace(request, 0, ANSWER)
     assert store.find(request, 0) == ANSWER
     store.close()
 

@@ -166,7 +166,12 @@ class DistributedEvals(EvalOwner):
             wake: has the main thread tick, from any thread.
         """
         if self.limits.is_limited:
-            self.budget = SessionBudget(self.limits, lambda reason: on_spent(reason=reason))
+
+            def spend(reason: str) -> None:
+                self.note_spent(reason)
+                on_spent(reason=reason)
+
+            self.budget = SessionBudget(self.limits, spend)
             self.budget.start(wake)
 
     def _start(self, runs: Sequence[OwnedRun]) -> None:
@@ -272,6 +277,8 @@ class DistributedEvals(EvalOwner):
                 )
                 itemless.report_failure(run, "incomplete", text, session)
             itemless.report_untold(run, session)
+        itemless.report_overrun(self, session)
+        for run in self.owned:
             itemless.complete(self, run, session)
 
     def judge_rest(self, session: pytest.Session) -> None:

@@ -136,6 +136,19 @@ class _News:
     pause: float | None = None
     told: tuple[int, int, int] = (-1, -1, 0)
 
+    def as_told(self, waiting: int, in_flight: int) -> dict[str, Any]:
+        """Return a message of it, with the requests that wait and those in flight."""
+        return {
+            "start": self.start,
+            "number": self.number,
+            "answered": self.answered,
+            "refused": self.refused,
+            "epoch": self.epoch,
+            "pause": self.pause,
+            "waiting": waiting,
+            "in_flight": in_flight,
+        }
+
 
 class RequestBorrower:
     """A worker's side: the governor of its slots.
@@ -205,9 +218,16 @@ class RequestBorrower:
 
     def granted(self, grant: Mapping[str, Any]) -> None:
         """Take a grant, in the thread that receives."""
+        name = grant["on"]
         with self._lock:
-            self._granted[grant["on"]] = grant
-            is_known = grant["on"] in self._slots
+            self._granted[name] = grant
+            is_known = name in self._slots
+            if not is_known:
+                # Nothing here has asked yet, and may never: unless it says so, slots would be kept
+                # for it that others wait for. Said under the lock: before anything is told of the
+                # slots once there are any.
+                idle = _News(None, grant["number"], epoch=grant["epoch"])
+                self._link.send("requests", news={name: idle.as_told(waiting=0, in_flight=0)})
         if is_known and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # closed by now
                 self._loop.call_soon_threadsafe(lambda: self._go_by(**grant))
@@ -231,16 +251,7 @@ class RequestBorrower:
             now = (slots.waiting, slots.in_flight, news.number)
             if not (news.refused or news.answered) and (slots.limit is None or now == news.told):
                 continue
-            told[name] = {
-                "start": news.start,
-                "number": news.number,
-                "answered": news.answered,
-                "refused": news.refused,
-                "epoch": news.epoch,
-                "pause": news.pause,
-                "waiting": slots.waiting,
-                "in_flight": slots.in_flight,
-            }
+            told[name] = news.as_told(slots.waiting, slots.in_flight)
             news.told, news.answered, news.refused, news.pause = now, 0, 0, None
         if told:
             self._link.send("requests", news=told)

@@ -5,6 +5,8 @@ import random
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from pytest_evals.clients.adaptive_limit import START
 from pytest_evals.clients.request_slots import RequestSlots
 from pytest_evals.demo.server import DemoServer
@@ -18,7 +20,7 @@ LOCAL = Endpoint("m", "http://127.0.0.1:1/v1", None, "")
 
 
 class Worker:
-    """A worker whose messages arrive at once, and its node at the controller."""
+    """A worker whose messages arrive soon and in order, and its node at the controller."""
 
     def __init__(self, name: str, lender: RequestLender) -> None:
         self.gateway = SimpleNamespace(id=name)
@@ -27,7 +29,7 @@ class Worker:
 
     def send(self, name: str, news: dict[str, Any]) -> None:
         assert name == "requests"
-        self._lender.heard(self, news)
+        asyncio.get_running_loop().call_soon(self._lender.heard, self, news)
 
 
 def crew(count: int) -> tuple[RequestLender, list[Worker]]:
@@ -117,6 +119,24 @@ async def test_what_a_worker_that_died_had_goes_to_the_others() -> None:
     tasks[0] = asyncio.create_task(held(slots, 4, hold))
     hold.set()
     await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("busy", [0, 1])
+async def test_a_worker_that_asks_for_nothing_keeps_no_slot(busy: int) -> None:
+    lender, workers = crew(2)
+    slots = workers[busy].borrower.fixed_slots("scoring", 1)
+    done = asyncio.Event()
+    done.set()
+    async with asyncio.timeout(10):
+        for _ in range(3):
+            await held(slots, 2, done)
+            await asyncio.sleep(0.05)  # without demand, which is told
+        lender.leave(workers[1 - busy])
+        newcomer = Worker("gw2", lender)
+        lender.join([newcomer])
+        await held(slots, 2, done)
+        await held(newcomer.borrower.fixed_slots("scoring", 1), 2, done)
+        await held(slots, 2, done)
 
 
 async def test_the_workers_together_never_exceed_the_limit() -> None:
