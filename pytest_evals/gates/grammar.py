@@ -56,6 +56,8 @@ class Gate:
         default: added because the eval had none on this metric.
         drop: of a gate with a baseline, how much lower than that the metric may be: what is held
             against the limit is the drop.
+        by: what the examples are parted by (`task`, `info.topic`, or a column of their own): the
+            gate is held against each slice of them. "" for all together.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Gate:
     written: Written = field(default="", compare=False)
     default: bool = False
     drop: DropLimit | None = None
+    by: str = ""
 
 
 def parse_gate(written: Written) -> Gate:
@@ -119,6 +122,8 @@ def _parse_table(table: Mapping[str, Any]) -> Gate:
     name, condition = read.metric.name, f"{read.comparison} {read.limit:.15g}"
     if read.drop is not None:
         name, condition = f"{name} drop", f"<= {read.drop.text}"
+    if read.by:
+        name = f"{name} by {read.by}"
     return Gate(
         _item_name(name),
         read.metric.name,
@@ -132,6 +137,7 @@ def _parse_table(table: Mapping[str, Any]) -> Gate:
         text=f"{name} {condition}",
         written=dict(table),
         drop=read.drop,
+        by=read.by,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -19,13 +20,15 @@ DEFAULT_CONFIDENCE = 0.95
 _DROP_KEYS = ("max_drop", "relative_below")
 _KEYS = (
     *("metric", "min", "max", "rule", "confidence", "range", "on_inconclusive", "tier"),
-    *("baseline", *_DROP_KEYS),
+    *("baseline", *_DROP_KEYS, "by"),
 )
 _WORDS = {
     "rule": get_args(Rule),
     "on_inconclusive": get_args(OnInconclusive),
     "tier": get_args(Tier),
 }
+# Of an example: its task, a key of its info, or a column of its own.
+_COLUMN = re.compile(r"info\.[^\x00-\x1f\x7f]{1,100}|[^\W\d][\w-]{0,99}")
 # What is counted and not estimated: no interval says more than the number.
 _FACTS = ("error_rate",)
 
@@ -42,6 +45,7 @@ class GateTable(NamedTuple):
     on_inconclusive: OnInconclusive = "fail"
     tier: Tier = "blocking"
     drop: DropLimit | None = None
+    by: str = ""
 
 
 def read_table(table: Mapping[str, Any]) -> GateTable:
@@ -77,6 +81,7 @@ def read_table(table: Mapping[str, Any]) -> GateTable:
         on_inconclusive=_word(table, "on_inconclusive", "fail"),
         tier=_word(table, "tier", "blocking"),
         drop=drop,
+        by=_by(table),
     )
 
 
@@ -101,6 +106,24 @@ def _limit(
         low, high = span
         raise ValueError(f"the limit {limit:g} lies outside the range [{low:g}, {high:g}]")
     return ">=" if key == "min" else "<=", limit, None
+
+
+def _by(table: Mapping[str, Any]) -> str:
+    """Return what the examples are parted by."""
+    if "by" not in table:
+        return ""
+    by = table["by"]
+    if not isinstance(by, str) or not _COLUMN.fullmatch(by):
+        raise ValueError(
+            "by must be 'task', 'info.KEY', or a column of the dataset, such as"
+            f" 'info.difficulty', not {by!r}"
+        )
+    if "baseline" in table:
+        raise ValueError(
+            "a gate with a baseline compares all examples and has no 'by'; --evals-compare shows"
+            " the slices of two runs"
+        )
+    return by
 
 
 def _word(table: Mapping[str, Any], key: str, default: str) -> Any:

@@ -12,6 +12,7 @@ from . import verbose
 from .baselines import check_baselines
 from .hub import check_hub
 from .runs import Run
+from .slicing import check_slices
 
 if TYPE_CHECKING:
     from .session import EvalSession
@@ -67,5 +68,6 @@ def prepare(
     for text in warnings:
         run.warn(f"{spec.name}: {text}")
     check_baselines(run, session.config)
+    check_slices(spec, examples)
     session.runs.append(run)
     return run
