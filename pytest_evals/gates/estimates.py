@@ -108,7 +108,7 @@ def estimate(
     if metric.kind == "pass^":
         return _estimate_pass(pass_hat_k, metric, groups, measurements, confidence)
     seen = seen or [value for value in column if value is not None]
-    low, high = declared or _range(metric, seen)
+    low, high = declared or range_of(metric, seen)
     span = declared or _known_range(metric, seen)
     filled_low, filled_high = _filled(groups, low), _filled(groups, high)
     means = example_means(groups)
@@ -174,7 +174,7 @@ def _estimate_pass(
     )
 
 
-def _range(metric: Metric, seen: Sequence[float]) -> tuple[float, float]:
+def range_of(metric: Metric, seen: Sequence[float]) -> tuple[float, float]:
     """Return the smallest and largest value that a rollout without one is taken to have had.
 
     A reward is taken to lie in [0, 1], widened by the rewards seen. So is any other share or rubric

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from ..stats.power import needed_for_proof
 from .drop_limit import DropLimit
+from .each_limit import EachLimit
 from .metrics import EXAMPLES, nearest, read_metric
 from .tables import DEFAULT_CONFIDENCE, OnInconclusive, Rule, Tier, read_table
 
@@ -58,6 +59,7 @@ class Gate:
             against the limit is the drop.
         by: what the examples are parted by (`task`, `info.topic`, or a column of their own): the
             gate is held against each slice of them. "" for all together.
+        each: of a gate that each example has to meet, which ones; None for their mean.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Gate:
     default: bool = False
     drop: DropLimit | None = None
     by: str = ""
+    each: EachLimit | None = None
 
 
 def parse_gate(written: Written) -> Gate:
@@ -122,6 +125,8 @@ def _parse_table(table: Mapping[str, Any]) -> Gate:
     name, condition = read.metric.name, f"{read.comparison} {read.limit:.15g}"
     if read.drop is not None:
         name, condition = f"{name} drop", f"<= {read.drop.text}"
+    if read.each is not None:
+        name = f"each {name}"
     if read.by:
         name = f"{name} by {read.by}"
     return Gate(
@@ -138,6 +143,7 @@ def _parse_table(table: Mapping[str, Any]) -> Gate:
         written=dict(table),
         drop=read.drop,
         by=read.by,
+        each=read.each,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from .drop_limit import DropLimit, read_drop_limit
+from .each_limit import EachLimit, read_each_limit
 from .metrics import Metric, read_metric
 
 Rule: TypeAlias = Literal["point", "evidence", "proof"]
@@ -20,7 +21,7 @@ DEFAULT_CONFIDENCE = 0.95
 _DROP_KEYS = ("max_drop", "relative_below")
 _KEYS = (
     *("metric", "min", "max", "rule", "confidence", "range", "on_inconclusive", "tier"),
-    *("baseline", *_DROP_KEYS, "by"),
+    *("baseline", *_DROP_KEYS, "by", "each_min", "quarantine"),
 )
 _WORDS = {
     "rule": get_args(Rule),
@@ -46,6 +47,7 @@ class GateTable(NamedTuple):
     tier: Tier = "blocking"
     drop: DropLimit | None = None
     by: str = ""
+    each: EachLimit | None = None
 
 
 def read_table(table: Mapping[str, Any]) -> GateTable:
@@ -70,6 +72,7 @@ def read_table(table: Mapping[str, Any]) -> GateTable:
     if not 0.5 < confidence < 1:
         raise ValueError(f"confidence must be above 0.5 and below 1, not {confidence:g}")
     span = _range(table, metric)
+    each = read_each_limit(table, metric)
     comparison, limit, drop = _limit(table, metric, span)
     return GateTable(
         metric=metric,
@@ -82,6 +85,7 @@ def read_table(table: Mapping[str, Any]) -> GateTable:
         tier=_word(table, "tier", "blocking"),
         drop=drop,
         by=_by(table),
+        each=each,
     )
 
 
@@ -97,15 +101,16 @@ def _limit(
     for key in _DROP_KEYS:
         if key in table:
             raise ValueError(f'{key} needs the name of a baseline: baseline = "main"')
-    if ("min" in table) is ("max" in table):
-        which = "both; write one gate for each" if "min" in table else "neither"
+    limits = [key for key in ("min", "max", "each_min") if key in table]
+    if len(limits) != 1:
+        which = "both; write one gate for each" if limits else "neither"
         raise ValueError(f"a gate on {metric.name!r} needs 'min' or 'max', and has {which}")
-    key = "min" if "min" in table else "max"
+    (key,) = limits
     limit = _number(table, key)
     if span is not None and not span[0] <= limit <= span[1]:
         low, high = span
         raise ValueError(f"the limit {limit:g} lies outside the range [{low:g}, {high:g}]")
-    return ">=" if key == "min" else "<=", limit, None
+    return "<=" if key == "max" else ">=", limit, None
 
 
 def _by(table: Mapping[str, Any]) -> str:

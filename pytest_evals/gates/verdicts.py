@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..stats.measurements import Column, Measurements
 from .drops import BaselineValues, find_drop
+from .each import judge_each
 from .estimated import judge_estimate
 from .estimates import column_of, estimate
 from .figures import clears, value_text
@@ -82,6 +83,8 @@ def judge(
     def judge_one(gate: Gate, measurements: Measurements) -> Verdict:
         return _judge_column(gate, metric, measurements, values)
 
+    if gate.each is not None:
+        return judge_each(gate, metric, column, measurements)
     if gate.by:
         return judge_slices(gate, measurements, judge_one)
     return judge_one(gate, measurements)
@@ -124,8 +127,9 @@ def _judge_column(
 def _judge_computed(gate: Gate, value: float, measurements: Measurements) -> Verdict:
     if not math.isfinite(value):
         return without_value(gate, measurements, "failed", f"its value is {value}")
-    if gate.by:
-        reason = f"a value that a hook computes is of all examples: by = {gate.by!r} cannot part it"
+    if gate.by or gate.each is not None:
+        asked = f"by = {gate.by!r} cannot part it" if gate.by else "each_min asks for single ones"
+        reason = f"a value that a hook computes is of all examples: {asked}"
         return without_value(gate, measurements, "inconclusive", reason)
     without = measurements.plan.rollouts - measurements.scored
     if gate.rule != "point":

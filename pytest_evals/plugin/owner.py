@@ -163,7 +163,7 @@ class EvalOwner:
             stopped=run.stopped_by or self.stopped,
             baseline=baseline,
         )
-        if verdict.is_red and verdict.value is not None and gate.drop is None:
+        if verdict.is_red and verdict.value is not None and not (gate.drop or gate.each):
             verdict = replace(verdict, worst=worst_examples(gate, red_part(verdict, measurements)))
         run.verdicts[gate.name] = verdict
         return verdict

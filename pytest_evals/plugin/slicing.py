@@ -22,19 +22,23 @@ _COLUMNS_SHOWN = 12
 
 
 def check_slices(spec: EvalSpec, examples: Sequence[Mapping[str, Any]]) -> None:
-    """Check that every example has a place in the slices of each gate.
+    """Check that every example has a place in the slices of each gate, and not all in quarantine.
 
     Args:
         spec: of the eval.
         examples: those that are evaluated.
 
     Raises:
-        SetupError: one has no value in a gate's column, or a slice is too small for a proof.
+        SetupError: one has no value in a gate's column, a slice is too small for a proof, or all
+            are in quarantine.
     """
     check_columns(spec)
     for number, gate in enumerate(spec.gates):
         if gate.by and (problem := _problem(gate, examples)):
             raise refused(spec, number, problem)
+        each = gate.each
+        if each is not None and not any(each.covers(row["example_id"]) for row in examples):
+            raise refused(spec, number, "every example is in quarantine, so it would say nothing")
 
 
 def check_columns(spec: EvalSpec) -> None:

@@ -92,6 +92,8 @@ def gate_figures(verdict: Verdict) -> dict[str, Any]:
         compared = {"baseline": list(gate.drop.baselines), "moved": verdict.moved}
     if gate.by:
         compared = {"by": gate.by, "slices": [_slice(each) for each in verdict.slices]}
+    if gate.each is not None:
+        compared = {"each": True, "quarantine": list(gate.each.quarantine)}
     return {
         "name": gate.name,
         "gate": gate.text,

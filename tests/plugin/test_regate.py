@@ -135,6 +135,22 @@ OUTCOMES = {
         env_args = { unmeasured = 4 }
         gates = [{ metric = "reward", min = 0.5, by = "info.half" }, "error_rate <= 0.5"]
     """,
+    "each": """
+        rollouts_per_example = 2
+        env_args = { graded = true }
+        gates = [
+            { metric = "reward", each_min = 0.25, quarantine = ["0", 1, "5", "gone"] },
+            { metric = "quality", each_min = 0.5, tier = "advisory" },
+        ]
+    """,
+    "each of some that are unmeasured": """
+        env_args = { unmeasured = 2 }
+        gates = [
+            { metric = "reward", each_min = 0.5, quarantine = ["4"], on_inconclusive = "warn" },
+            { metric = "reward", each_min = 0.5, quarantine = [4] },
+            "error_rate <= 0.5",
+        ]
+    """,
     "hook": 'gates = ["own >= 0.5", "own >= 0.8"]',
 }
 
