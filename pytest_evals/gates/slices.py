@@ -185,7 +185,7 @@ def _slice(gate: Gate, each: _Judged) -> Slice:
     needed = fewest_examples(gate)
     note = ""
     if needed is not None and examples < needed and verdict.outcome == "inconclusive":
-        note = f"too few examples: it takes {needed}"
+        note = f"too few examples: it takes at least {needed}"
     elif verdict.outcome == "inconclusive" and verdict.value is None:
         note = "no rollout has a value"
     return Slice(

@@ -68,6 +68,8 @@ def prepare(
     for text in warnings:
         run.warn(f"{spec.name}: {text}")
     check_baselines(run, session.config)
-    check_slices(spec, examples)
+    if any(gate.by or gate.each for gate in spec.gates):
+        metrics = session.environments.metric_names(spec, environment, examples)
+        check_slices(spec, examples, metrics)
     session.runs.append(run)
     return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..config.spec import EvalSpec
@@ -21,18 +21,21 @@ from .gate_errors import refused
 _COLUMNS_SHOWN = 12
 
 
-def check_slices(spec: EvalSpec, examples: Sequence[Mapping[str, Any]]) -> None:
+def check_slices(
+    spec: EvalSpec, examples: Sequence[Mapping[str, Any]], metrics: Collection[str] = ()
+) -> None:
     """Check that every example has a place in the slices of each gate, and not all in quarantine.
 
     Args:
         spec: of the eval.
         examples: those that are evaluated.
+        metrics: names of the rubric's, each a column of every row.
 
     Raises:
-        SetupError: one has no value in a gate's column, a slice is too small for a proof, or all
-            are in quarantine.
+        SetupError: one has no value in a gate's column, a slice is too small for a proof, all are
+            in quarantine, or a metric has the name of the column.
     """
-    check_columns(spec)
+    check_columns(spec, metrics)
     for number, gate in enumerate(spec.gates):
         if gate.by and (problem := _problem(gate, examples)):
             raise refused(spec, number, problem)
@@ -41,7 +44,7 @@ def check_slices(spec: EvalSpec, examples: Sequence[Mapping[str, Any]]) -> None:
             raise refused(spec, number, "every example is in quarantine, so it would say nothing")
 
 
-def check_columns(spec: EvalSpec) -> None:
+def check_columns(spec: EvalSpec, metrics: Collection[str] = ()) -> None:
     """Check that gates part examples by what a dataset says, and not by what became of them.
 
     Raises:
@@ -52,6 +55,12 @@ def check_columns(spec: EvalSpec) -> None:
             problem = (
                 f"by = {gate.by!r} is a column of every result; examples are parted by 'task', by"
                 " 'info.KEY' or by a column of their own"
+            )
+            raise refused(spec, number, problem)
+        if gate.by in metrics:
+            problem = (
+                f"by = {gate.by!r} is the name of a metric, which rows hold under it; call the"
+                " column of the dataset otherwise, or put it in info"
             )
             raise refused(spec, number, problem)
 

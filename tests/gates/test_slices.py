@@ -149,10 +149,10 @@ def test_few_examples_are_inconclusive_and_told() -> None:
     assert found.is_green
     assert "too few examples to show anything in 1: tiny; worst tiny: " in found.line
     (line,) = [line for line in slice_table(found) if "tiny" in line]
-    assert line.endswith("inconclusive (too few examples: it takes 3)")
+    assert line.endswith("inconclusive (too few examples: it takes at least 3)")
     proof = verdict({"big": right(40, 40), "tiny": right(2, 2)}, "proof")
     assert (proof.outcome, proof.is_green) == ("inconclusive", False)
-    assert "it takes 9" in proof.slices[0].note
+    assert "it takes at least 9" in proof.slices[0].note
 
 
 def test_unmeasured_rollouts_are_taken_at_both_ends() -> None:

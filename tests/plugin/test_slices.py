@@ -113,6 +113,7 @@ def test_what_is_green(project: Project, url: str) -> None:
         ("info.list", "; they have 'task', 'origin', 'info.level'"),
         ("color", "no example has a text or a number in 'color'"),
         ("answer", "by = 'answer' is a column of every result"),
+        ("quality", "by = 'quality' is the name of a metric, which rows hold under it"),
         ("reward", "by = 'reward' is a column of every result"),
     ],
 )
