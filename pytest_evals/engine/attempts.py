@@ -335,10 +335,10 @@ def _last_line(attempt: Attempt) -> str | None:
 
 
 def _columns(attempt: Attempt) -> rows.Row | None:
-    """Return the state columns of the attempt's row, noting what becomes of their values."""
-    names = attempt.job.run.state_columns
-    if not names:
+    """Return what the attempt's row has of its state and example, noting what becomes of it."""
+    run, example = attempt.job.run, attempt.job.example
+    if not run.state_columns and not run.example_columns:
         return None
-    columns, problems = state_columns(attempt.state, names)
+    columns, problems = state_columns(attempt.state, run.state_columns)
     attempt.warnings = (*attempt.warnings, *problems)
-    return columns
+    return columns | {name: example.get(name) for name in run.example_columns}

@@ -36,6 +36,7 @@ class EvalRun:
         cache: where answers are looked up before the model is asked; None where it is off.
         max_retries: how often a rollout is tried again whose infrastructure failed.
         state_columns: keys of the states that rows have as well.
+        example_columns: columns of the examples that rows have as well.
     """
 
     name: str
@@ -53,6 +54,7 @@ class EvalRun:
     cache: ResponseCache | None = None
     max_retries: int = 0
     state_columns: tuple[str, ...] = ()
+    example_columns: tuple[str, ...] = ()
 
     def sampling_args_of(self, example_id: int, rollout: int) -> dict[str, Any]:
         """Return the sampling arguments of one rollout, its seed included."""

@@ -90,22 +90,26 @@ def estimate(
     *,
     declared: tuple[float, float] | None = None,
     confidence: float = DEFAULT_CONFIDENCE,
+    seen: Sequence[float] = (),
 ) -> Estimate:
-    """Estimate a metric from its column, which holds at least one value and only finite ones.
+    """Estimate a metric from its column, which holds only finite values.
 
     Not for `error_rate`, which is counted and not estimated.
 
     Args:
         declared: the range of the values, where the user has declared one; they lie in it.
         confidence: of each bound.
+        seen: the values that tell what range others have; those of the column where none are
+            given, which then holds at least one.
     """
     groups = measurements.by_example(column)
     if metric.kind == "pass@":
         return _estimate_pass(pass_at_k, metric, groups, measurements, confidence)
     if metric.kind == "pass^":
         return _estimate_pass(pass_hat_k, metric, groups, measurements, confidence)
-    low, high = declared or _range(metric, column)
-    span = declared or _known_range(metric, column)
+    seen = seen or [value for value in column if value is not None]
+    low, high = declared or range_of(metric, seen)
+    span = declared or _known_range(metric, seen)
     filled_low, filled_high = _filled(groups, low), _filled(groups, high)
     means = example_means(groups)
 
@@ -170,14 +174,13 @@ def _estimate_pass(
     )
 
 
-def _range(metric: Metric, column: Sequence[float | None]) -> tuple[float, float]:
+def range_of(metric: Metric, seen: Sequence[float]) -> tuple[float, float]:
     """Return the smallest and largest value that a rollout without one is taken to have had.
 
     A reward is taken to lie in [0, 1], widened by the rewards seen. So is any other share or rubric
     metric when all values seen lie there; otherwise, and for tokens, turns and seconds, the range
     is that of the values seen.
     """
-    seen = [value for value in column if value is not None]
     low, high = min(seen), max(seen)
     if metric.kind == "percentile" or metric.name in _MEASURED_IN_UNITS:
         return low, high
@@ -186,7 +189,7 @@ def _range(metric: Metric, column: Sequence[float | None]) -> tuple[float, float
     return low, high
 
 
-def _known_range(metric: Metric, column: Sequence[float | None]) -> tuple[float, float] | None:
+def _known_range(metric: Metric, seen: Sequence[float]) -> tuple[float, float] | None:
     """Return the range that values of a metric are taken to have where none is declared.
 
     0 to 1 for a share, and for rewards and rubric metrics as long as all of them lie there; nothing
@@ -194,7 +197,6 @@ def _known_range(metric: Metric, column: Sequence[float | None]) -> tuple[float,
     """
     if metric.kind == "percentile" or metric.name in _MEASURED_IN_UNITS:
         return None
-    seen = [value for value in column if value is not None]
     return (0.0, 1.0) if min(seen) >= 0 and max(seen) <= 1 else None
 
 

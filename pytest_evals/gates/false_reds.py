@@ -22,7 +22,8 @@ def false_red(gate: Gate, *, num_examples: int, rollouts_per_example: int) -> fl
     share = share_of(gate)
     metric = read_metric(gate.metric)
     is_share = metric.name in _SHARES or not metric.built_in
-    if rollouts_per_example > 1 or share is None or not is_share or gate.drop is not None:
+    is_plain = gate.drop is None and not gate.by
+    if rollouts_per_example > 1 or share is None or not is_share or not is_plain:
         return nominal
     return min(evidence_red(num_examples, share, share, confidence=gate.confidence), nominal)
 

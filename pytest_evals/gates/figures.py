@@ -47,7 +47,7 @@ def limit_text(gate: Gate) -> str:
 
 def condition_text(gate: Gate) -> str:
     """Return what a gate asks for, with the limit as `limit_text` has it."""
-    if gate.drop is not None:
+    if gate.drop is not None or gate.by or gate.each is not None:
         return gate.text
     return f"{gate.metric} {gate.comparison} {limit_text(gate)}"
 

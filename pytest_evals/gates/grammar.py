@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from ..stats.power import needed_for_proof
 from .drop_limit import DropLimit
+from .each_limit import EachLimit
 from .metrics import EXAMPLES, nearest, read_metric
 from .tables import DEFAULT_CONFIDENCE, OnInconclusive, Rule, Tier, read_table
 
@@ -56,6 +57,9 @@ class Gate:
         default: added because the eval had none on this metric.
         drop: of a gate with a baseline, how much lower than that the metric may be: what is held
             against the limit is the drop.
+        by: what the examples are parted by (`task`, `info.topic`, or a column of their own): the
+            gate is held against each slice of them. "" for all together.
+        each: of a gate that each example has to meet, which ones; None for their mean.
     """
 
     name: str
@@ -71,6 +75,8 @@ class Gate:
     written: Written = field(default="", compare=False)
     default: bool = False
     drop: DropLimit | None = None
+    by: str = ""
+    each: EachLimit | None = None
 
 
 def parse_gate(written: Written) -> Gate:
@@ -119,6 +125,10 @@ def _parse_table(table: Mapping[str, Any]) -> Gate:
     name, condition = read.metric.name, f"{read.comparison} {read.limit:.15g}"
     if read.drop is not None:
         name, condition = f"{name} drop", f"<= {read.drop.text}"
+    if read.each is not None:
+        name = f"each {name}"
+    if read.by:
+        name = f"{name} by {read.by}"
     return Gate(
         _item_name(name),
         read.metric.name,
@@ -132,6 +142,8 @@ def _parse_table(table: Mapping[str, Any]) -> Gate:
         text=f"{name} {condition}",
         written=dict(table),
         drop=read.drop,
+        by=read.by,
+        each=read.each,
     )
 
 

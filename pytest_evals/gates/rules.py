@@ -16,7 +16,7 @@ Outcome: TypeAlias = Literal["passed", "failed", "inconclusive"]
 Doubt: TypeAlias = Literal["", "noise", "unmeasured", "unbounded"]
 
 # A chance below this is not worth a word.
-_LEAST_CHANCE = 0.05
+LEAST_CHANCE = 0.05
 
 
 class Decision(NamedTuple):
@@ -63,20 +63,38 @@ def worth_of(gate: Gate, found: Estimate) -> str:
     Exact for 0/1 rewards of one rollout per example; otherwise with as many such rewards as would
     vary as much.
     """
-    low, high = gate.range or (0.0, 1.0)
-    limit = (gate.limit - low) / (high - low)
-    if gate.rule != "point" or not found.has_range or not 0 < limit < 1 or found.value is None:
+    if gate.rule != "point" or not found.has_range:
         return ""
-    limit = limit if gate.comparison in (">=", ">") else 1 - limit
-    n = _as_many_as(found, (found.value - low) / (high - low), high - low)
-    chance = point_red(n, limit, limit)
-    if chance < _LEAST_CHANCE:
+    chance, with_evidence = red_at_limit(
+        gate, found.value, found.standard_error, found.n_examples, found.n_rollouts
+    )
+    if chance < LEAST_CHANCE:
         return ""
-    with_evidence = evidence_red(n, limit, limit, confidence=gate.confidence)
     return (
         f"a model exactly at the limit fails {gate.text!r} {chance:.0%} of the time;"
         f' rule = "evidence" fails it {with_evidence:.0%}'
     )
+
+
+def red_at_limit(
+    gate: Gate, value: float | None, error: float | None, n_examples: int, n_rollouts: int
+) -> tuple[float, float]:
+    """Return how often `point` and `evidence` are red for a model exactly at a gate's limit.
+
+    Of values that have a range. (0, 0) where the limit lies at an end of it.
+
+    Args:
+        value, error: what was measured, and its standard error, which say how much values vary.
+        n_examples, n_rollouts: that they were measured on.
+    """
+    low, high = gate.range or (0.0, 1.0)
+    limit = (gate.limit - low) / (high - low)
+    if not 0 < limit < 1 or value is None:
+        return 0.0, 0.0
+    limit = limit if gate.comparison in (">=", ">") else 1 - limit
+    share, spread = (value - low) / (high - low), (error or 0.0) / (high - low)
+    n = _as_many_as(share, spread, n_examples, n_rollouts)
+    return point_red(n, limit, limit), evidence_red(n, limit, limit, confidence=gate.confidence)
 
 
 def _shown(gate: Gate, bounds: Interval) -> bool | None:
@@ -87,11 +105,10 @@ def _shown(gate: Gate, bounds: Interval) -> bool | None:
     return None if clears(best, gate.comparison, gate.limit) else False
 
 
-def _as_many_as(found: Estimate, p: float, width: float) -> int:
+def _as_many_as(p: float, error: float, n_examples: int, n_rollouts: int) -> int:
     """Return how many independent 0/1 rewards of the same mean would have the same error."""
-    error = (found.standard_error or 0.0) / width
     if not error or not 0 < p < 1:
-        return found.n_examples
+        return n_examples
     # In whole suites: how often a share is missed depends on what its limit times n rounds to.
-    suites = round(p * (1 - p) / (error * error) / found.n_examples)
-    return found.n_examples * min(max(suites, 1), found.n_rollouts // found.n_examples)
+    suites = round(p * (1 - p) / (error * error) / n_examples)
+    return n_examples * min(max(suites, 1), n_rollouts // n_examples)

@@ -63,6 +63,10 @@ def selftest(gate: Gate, *, num_examples: int, rollouts_per_example: int) -> Sel
     metric = read_metric(gate.metric)
     if gate.drop is not None:
         return Selftest((), "not tried: it depends on how much the baseline's examples vary")
+    if gate.each is not None:
+        return Selftest((), "not tried: it depends on how much the examples differ")
+    if gate.by:
+        return Selftest((), "not tried: it depends on how many examples each slice has")
     if metric.kind == "error_rate":
         return _of_errors(gate, num_examples * rollouts_per_example)
     is_pass = metric.kind in ("pass@", "pass^")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from .drop_limit import DropLimit, read_drop_limit
+from .each_limit import EachLimit, read_each_limit
 from .metrics import Metric, read_metric
 
 Rule: TypeAlias = Literal["point", "evidence", "proof"]
@@ -19,13 +21,15 @@ DEFAULT_CONFIDENCE = 0.95
 _DROP_KEYS = ("max_drop", "relative_below")
 _KEYS = (
     *("metric", "min", "max", "rule", "confidence", "range", "on_inconclusive", "tier"),
-    *("baseline", *_DROP_KEYS),
+    *("baseline", *_DROP_KEYS, "by", "each_min", "quarantine"),
 )
 _WORDS = {
     "rule": get_args(Rule),
     "on_inconclusive": get_args(OnInconclusive),
     "tier": get_args(Tier),
 }
+# Of an example: its task, a key of its info, or a column of its own.
+_COLUMN = re.compile(r"info\.[^\x00-\x1f\x7f]{1,100}|[^\W\d][\w-]{0,99}")
 # What is counted and not estimated: no interval says more than the number.
 _FACTS = ("error_rate",)
 
@@ -42,6 +46,8 @@ class GateTable(NamedTuple):
     on_inconclusive: OnInconclusive = "fail"
     tier: Tier = "blocking"
     drop: DropLimit | None = None
+    by: str = ""
+    each: EachLimit | None = None
 
 
 def read_table(table: Mapping[str, Any]) -> GateTable:
@@ -66,6 +72,7 @@ def read_table(table: Mapping[str, Any]) -> GateTable:
     if not 0.5 < confidence < 1:
         raise ValueError(f"confidence must be above 0.5 and below 1, not {confidence:g}")
     span = _range(table, metric)
+    each = read_each_limit(table, metric)
     comparison, limit, drop = _limit(table, metric, span)
     return GateTable(
         metric=metric,
@@ -77,6 +84,8 @@ def read_table(table: Mapping[str, Any]) -> GateTable:
         on_inconclusive=_word(table, "on_inconclusive", "fail"),
         tier=_word(table, "tier", "blocking"),
         drop=drop,
+        by=_by(table),
+        each=each,
     )
 
 
@@ -92,15 +101,34 @@ def _limit(
     for key in _DROP_KEYS:
         if key in table:
             raise ValueError(f'{key} needs the name of a baseline: baseline = "main"')
-    if ("min" in table) is ("max" in table):
-        which = "both; write one gate for each" if "min" in table else "neither"
+    limits = [key for key in ("min", "max", "each_min") if key in table]
+    if len(limits) != 1:
+        which = "both; write one gate for each" if limits else "neither"
         raise ValueError(f"a gate on {metric.name!r} needs 'min' or 'max', and has {which}")
-    key = "min" if "min" in table else "max"
+    (key,) = limits
     limit = _number(table, key)
     if span is not None and not span[0] <= limit <= span[1]:
         low, high = span
         raise ValueError(f"the limit {limit:g} lies outside the range [{low:g}, {high:g}]")
-    return ">=" if key == "min" else "<=", limit, None
+    return "<=" if key == "max" else ">=", limit, None
+
+
+def _by(table: Mapping[str, Any]) -> str:
+    """Return what the examples are parted by."""
+    if "by" not in table:
+        return ""
+    by = table["by"]
+    if not isinstance(by, str) or not _COLUMN.fullmatch(by):
+        raise ValueError(
+            "by must be 'task', 'info.KEY', or a column of the dataset, such as"
+            f" 'info.difficulty', not {by!r}"
+        )
+    if "baseline" in table:
+        raise ValueError(
+            "a gate with a baseline compares all examples and has no 'by'; --evals-compare shows"
+            " the slices of two runs"
+        )
+    return by
 
 
 def _word(table: Mapping[str, Any], key: str, default: str) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..errors import SetupError, one_line
+from ..errors import one_line
 from ..gates.drops import BaselineValues
 from ..gates.grammar import Gate
 from ..gates.metrics import read_metric
@@ -23,6 +23,7 @@ from ..store.encoding import mask_json, to_json
 from ..store.run_folder import folder_name
 from .baseline_values import compared_with, contents_of, pooled_values, values_of
 from .functions.environment import PYTHON
+from .gate_errors import refused
 from .outcomes import relative
 
 if TYPE_CHECKING:
@@ -69,11 +70,7 @@ class Baselines:
                 continue
             problem = self._problem(gate)
             if problem is not None:
-                origin = self._run.spec.origins.get(f"gates.{number}", "")
-                where = f"{origin}: " if ".gates.toml" in origin else ""
-                raise SetupError(f"{where}gate {gate.text!r}: {problem}").of_keys(
-                    f"gates.{number}", "gates"
-                )
+                raise refused(self._run.spec, number, problem)
 
     def _problem(self, gate: Gate) -> str | None:
         assert gate.drop is not None

@@ -178,6 +178,16 @@ class SessionEnvironments:
         misspelt = self._misspelt.get(id(environment), ())
         return [*misspelt, *warnings_of(environment, rubrics.values())]
 
+    def metric_names(
+        self, spec: EvalSpec, environment: Environment, examples: Sequence[Mapping[str, Any]]
+    ) -> set[str]:
+        """Return the names of the metrics that the rows of an eval's examples may have."""
+        rubrics = {
+            id(rubric): rubric
+            for rubric in (_rubric_of(spec, environment, example) for example in examples)
+        }
+        return {name for rubric in rubrics.values() for name in rubric.metric_names}
+
     def _is_first(self, part: object, settings: Mapping[str, Any], spec: EvalSpec) -> bool:
         """Note that an eval gives `settings` to an object; whether it is the first that does.
 

@@ -6,8 +6,10 @@ import functools
 from typing import TYPE_CHECKING
 
 from ..engine.rollouts import RolloutResult
+from ..gates.drop_texts import ids_text
 from ..gates.verdicts import Verdict
 from ..reports.metadata import gate_figures
+from ..reports.slice_table import slice_table
 from ..visible import visible
 
 if TYPE_CHECKING:
@@ -50,6 +52,10 @@ def describe_gate(item: GateItem, verdict: Verdict) -> None:
     found = gate_figures(verdict)
     if item.gate.drop is not None:
         found["baseline"] = item.gate.drop.names
+    if item.gate.each is not None:
+        found["quarantine"] = ids_text(item.gate.each.quarantine)
+    if item.gate.by:
+        found["slices"] = "\n".join(slice_table(verdict))
     figures = {"verdict": found.pop("outcome")} | {
         _SHORTER.get(name, name): value for name, value in found.items() if name not in _NOT_TOLD
     }

@@ -13,6 +13,7 @@ from ..engine.groups import is_scored_by_group
 from ..engine.rollouts import RolloutResult
 from ..errors import BudgetSpentError, ModelError, RewardError, one_line
 from ..gates.verdicts import Verdict
+from ..reports.slice_table import slice_table
 from ..reports.transcript import transcript
 from ..visible import clipped, visible
 from . import junit, tracebacks, verbose
@@ -149,7 +150,8 @@ def check_gate(item: GateItem, verdict: Verdict | None) -> None:
         return
     doubt = "INCONCLUSIVE: " if verdict.outcome == "inconclusive" else ""
     # What examples and settings of files are called is shown here.
-    details = "".join(f"\n{text}" for text in (verdict.worst, verdict.moved) if text)
+    told = (*slice_table(verdict), verdict.worst, verdict.moved)
+    details = "".join(f"\n{text}" for text in told if text)
     raise EvalFailedError(clean(item, f"{doubt}{verdict.line}{details}"))
 
 

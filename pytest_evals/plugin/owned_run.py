@@ -234,7 +234,10 @@ class OwnedRun:
 
     def _measure(self, rows: Iterable[Mapping[str, Any]]) -> Measurements:
         measurements = Measurements.from_rows(
-            rows, planned=self.plan, is_over=self.is_done and self.facts.is_scored
+            rows,
+            planned=self.plan,
+            is_over=self.is_done and self.facts.is_scored,
+            by={gate.by for gate in self.spec.gates if gate.by},
         )
         if self.is_done:
             self._measurements = measurements

@@ -17,6 +17,7 @@ from ..environments.keys import watch_keys
 from ..errors import one_line
 from ..gates.grammar import Gate
 from ..gates.metrics import read_metric
+from ..gates.slices import red_part
 from ..gates.verdicts import Verdict, judge
 from ..gates.worst import worst_examples
 from ..visible import visible
@@ -162,8 +163,8 @@ class EvalOwner:
             stopped=run.stopped_by or self.stopped,
             baseline=baseline,
         )
-        if verdict.is_red and verdict.value is not None and gate.drop is None:
-            verdict = replace(verdict, worst=worst_examples(gate, measurements))
+        if verdict.is_red and verdict.value is not None and not (gate.drop or gate.each):
+            verdict = replace(verdict, worst=worst_examples(gate, red_part(verdict, measurements)))
         run.verdicts[gate.name] = verdict
         return verdict
 

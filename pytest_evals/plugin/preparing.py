@@ -12,6 +12,7 @@ from . import verbose
 from .baselines import check_baselines
 from .hub import check_hub
 from .runs import Run
+from .slicing import check_slices
 
 if TYPE_CHECKING:
     from .session import EvalSession
@@ -67,5 +68,8 @@ def prepare(
     for text in warnings:
         run.warn(f"{spec.name}: {text}")
     check_baselines(run, session.config)
+    if any(gate.by or gate.each for gate in spec.gates):
+        metrics = session.environments.metric_names(spec, environment, examples)
+        check_slices(spec, examples, metrics)
     session.runs.append(run)
     return run

@@ -22,6 +22,7 @@ from .owned_run import OwnedRun
 from .regating import RegatedRun
 from .sections import Sections
 from .session import EvalSession
+from .slicing import check_columns
 from .terminal import EvalTerminal
 
 
@@ -134,6 +135,7 @@ class RegateSession(EvalSession):
         run = RegatedRun(spec, found, nodeid, mask, accepts_partial=accepts_partial)
         run.read()
         check_baselines(run, self.config)
+        check_columns(spec)
         for text in _changes(spec, found):
             run.warn(f"{spec.name}: {text}")
         self.regated.append(run)

@@ -20,6 +20,7 @@ from ..store.run_folder import RunFolder
 from .facts import Facts
 from .item_run import ItemRun
 from .judges import judges_of
+from .slicing import own_columns
 
 
 class Run(ItemRun):
@@ -111,6 +112,7 @@ class Run(ItemRun):
             count=count,
             max_retries=self.spec.max_retries or 0,
             state_columns=self.spec.state_columns,
+            example_columns=own_columns(self.spec.gates),
         )
 
     def job(self, example: dict[str, Any], rollout: int, stored: str | None = None) -> RolloutJob:

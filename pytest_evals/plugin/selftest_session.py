@@ -16,6 +16,7 @@ from .item_run import ItemRun
 from .judging import JudgeLoop
 from .owned_run import OwnedRun
 from .session import EvalSession
+from .slicing import check_columns
 from .terminal import EvalTerminal
 
 
@@ -63,6 +64,7 @@ class SelftestSession(EvalSession):
             is_scored=True,
         )
         run = ItemRun(spec, facts, nodeid, self.secrets.mask, accepts_partial=True)
+        check_columns(spec)
         self.planned.append(run)
         return run
 

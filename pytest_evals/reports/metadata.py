@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..gates.verdicts import Verdict
+from ..gates.verdict import Slice, Verdict
 from ..stats.estimators import mean
 from ..stats.measurements import Measurements
 from ..stats.power import detectable_drop
@@ -90,6 +90,10 @@ def gate_figures(verdict: Verdict) -> dict[str, Any]:
     compared: dict[str, Any] = {}
     if gate.drop is not None:
         compared = {"baseline": list(gate.drop.baselines), "moved": verdict.moved}
+    if gate.by:
+        compared = {"by": gate.by, "slices": [_slice(each) for each in verdict.slices]}
+    if gate.each is not None:
+        compared = {"each": True, "quarantine": list(gate.each.quarantine)}
     return {
         "name": gate.name,
         "gate": gate.text,
@@ -117,6 +121,13 @@ def gate_figures(verdict: Verdict) -> dict[str, Any]:
         "worth": verdict.worth,
         "worst": verdict.worst,
         **compared,
+    }
+
+
+def _slice(found: Slice) -> dict[str, Any]:
+    return {
+        name: _finite(value) if isinstance(value, float) else value
+        for name, value in found._asdict().items()
     }
 
 

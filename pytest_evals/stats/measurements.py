@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from .row_fields import are_tool_runs, generation_seconds, is_empty, number, turns
+from .row_fields import are_tool_runs, example_column, generation_seconds, is_empty, number, turns
 
 Column: TypeAlias = list[float | None]
 RowState: TypeAlias = Literal["scored", "unmeasured", "broken", "missing"]
@@ -71,6 +71,8 @@ class Measurements:
         tools: the definitions of the tools that the model had, when every scored
             rollout had the same; empty otherwise.
         unplanned: rows that the plan has no place for; they are in no column.
+        slices: by column of the dataset, what the rows say that each example has there: one text
+            as a rule, none where no row says it, several where rows contradict each other.
     """
 
     plan: Plan
@@ -93,12 +95,18 @@ class Measurements:
     served_models: list[str] = field(default_factory=list)
     tools: list[Any] = field(default_factory=list)
     unplanned: int = 0
+    slices: dict[str, list[set[str]]] = field(default_factory=dict)
     _generated: RowState = "missing"
     _tool_names: frozenset[str] | None = None
 
     @classmethod
     def from_rows(
-        cls, rows: Iterable[Mapping[str, Any]], *, planned: Plan, is_over: bool = False
+        cls,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        planned: Plan,
+        is_over: bool = False,
+        by: Iterable[str] = (),
     ) -> Measurements:
         """Read rows in one pass, keeping none of them.
 
@@ -108,9 +116,10 @@ class Measurements:
 
         A later row of the same example and rollout replaces the earlier one. A row whose rollout
         number lies outside the plan, or whose example comes after the planned number of examples,
-        is only counted, in `unplanned`.
+        is only counted, in `unplanned`. `by` names the columns of `slices`.
         """
         self = cls(planned)
+        self.slices = {column: [] for column in by}
         self._generated = "unmeasured" if is_over else "missing"
         place_of_example: dict[Any, int] = {}
         place_of_rollout: dict[tuple[int, int], int] = {}
@@ -123,6 +132,10 @@ class Measurements:
             if example >= planned.num_examples:
                 self.unplanned += 1
                 continue
+            for column, found in self.slices.items():
+                if example == len(found):
+                    found.append(set())
+                found[example].update(example_column(row, column))
             known = len(place_of_rollout)
             place = place_of_rollout.setdefault((example, rollout), known)
             if place == known:

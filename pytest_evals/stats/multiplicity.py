@@ -24,3 +24,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, (len(p_values) - rank) * p_values[place])
         adjusted[place] = min(highest, 1.0)
     return adjusted
+
+
+def holm_divisors(largest: Sequence[int]) -> list[int]:
+    """Return by what Holm's method divides alpha for each test, in the order given.
+
+    For tests of which the level they reject at is known, and no p-value. What is rejected is so at
+    the divisor that is returned; what is not, has failed to be at that one: m less the number of
+    those that were rejected.
+
+    Args:
+        largest: of each of m tests, the largest d of 1..m at which it rejects with alpha / d; 0
+            where it does not with alpha.
+    """
+    left = len(largest)
+    divisors = [0] * left
+    for place in sorted(range(left), key=lambda place: -largest[place]):
+        divisors[place] = left
+        if largest[place] >= left:
+            left -= 1
+    return divisors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -53,3 +54,28 @@ def is_empty(prediction: object) -> bool:
     if isinstance(prediction, str):
         return not prediction.strip()
     return prediction is None or prediction == [] or prediction == {}
+
+
+def example_column(row: Mapping[str, Any], column: str) -> tuple[str, ...]:
+    """Return what a row says of its example in a column, as text; () where it says nothing.
+
+    Args:
+        row: of a rollout, or an example of the dataset.
+        column: `task`, `info.KEY`, or a column that the example has of its own.
+    """
+    if column.startswith("info."):
+        info = row.get("info")
+        if isinstance(info, str):
+            try:
+                info = json.loads(info)
+            except (ValueError, RecursionError):
+                return ()
+        value = info.get(column[5:]) if isinstance(info, Mapping) else None
+    else:
+        metrics = row.get("metrics")
+        is_metric = isinstance(metrics, Mapping) and column in metrics  # found beside it as well
+        value = None if is_metric else row.get(column)
+    if isinstance(value, float) and not math.isfinite(value):
+        return ()
+    text = str(value).strip() if isinstance(value, str | int | float) else ""
+    return (text,) if text else ()

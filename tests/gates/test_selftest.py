@@ -100,3 +100,10 @@ def test_the_chance_of_any_false_red() -> None:
     assert count == 2
     assert chance == pytest.approx(1 - 0.95 * 0.9)
     assert any_false_red([]) == (0, 0)
+
+
+def test_gates_by_slices_are_wrong_as_often_as_their_level_allows() -> None:
+    by = parse_gate({"metric": "reward", "min": 0.8, "rule": "evidence", "by": "task"})
+    assert false_red(by, num_examples=50, rollouts_per_example=1) == pytest.approx(0.05)
+    assert tried(dict(by.written)).chances == ()  # type: ignore[arg-type]
+    assert tried({"metric": "reward", "each_min": 0.5}).chances == ()

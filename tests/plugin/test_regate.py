@@ -33,7 +33,15 @@ MIXED = """
                 raise RuntimeError("reward at fault")
             return number / examples if graded else float(number % 4 != 0)
 
-        rows = [{"question": f"What is {n} + {n}?", "answer": str(n)} for n in range(examples)]
+        rows = [
+            {
+                "question": f"What is {n} + {n}?",
+                "answer": str(n),
+                "info": {"half": n >= examples / 2},
+                "third": n * 3 // examples,
+            }
+            for n in range(examples)
+        ]
         env = Env(dataset=rows, rubric=vf.Rubric(funcs=[quality]), score_rollouts=scored)
         env.unmeasured = unmeasured
         return env
@@ -107,6 +115,42 @@ OUTCOMES = {
     "pass_reward": 'pass_reward = 0.5\ngates = ["reward >= 0.1"]',
     "unknown": 'gates = ["latency.p50 <= 100", "turns <= 1", "truncated_rate <= 0"]',
     "no such metric": 'gates = ["answer_rate >= 0.5"]',
+    "slices": """
+        rollouts_per_example = 2
+        env_args = { graded = true }
+        gates = [
+            { metric = "reward", min = 0.4, by = "info.half" },
+            { metric = "reward", min = 0.2, by = "third", rule = "evidence" },
+            { metric = "pass@2", min = 0.3, by = "third", rule = "proof", confidence = 0.6 },
+        ]
+    """,
+    "slices of some that are unmeasured": """
+        env_args = { unmeasured = 2, broken = 1 }
+        gates = [
+            { metric = "reward", min = 0.5, by = "info.half", on_inconclusive = "warn" },
+            { metric = "error_rate", max = 0.5, by = "third" },
+        ]
+    """,
+    "a slice that is unmeasured": """
+        env_args = { unmeasured = 4 }
+        gates = [{ metric = "reward", min = 0.5, by = "info.half" }, "error_rate <= 0.5"]
+    """,
+    "each": """
+        rollouts_per_example = 2
+        env_args = { graded = true }
+        gates = [
+            { metric = "reward", each_min = 0.25, quarantine = ["0", 1, "5", "gone"] },
+            { metric = "quality", each_min = 0.5, tier = "advisory" },
+        ]
+    """,
+    "each of some that are unmeasured": """
+        env_args = { unmeasured = 2 }
+        gates = [
+            { metric = "reward", each_min = 0.5, quarantine = ["4"], on_inconclusive = "warn" },
+            { metric = "reward", each_min = 0.5, quarantine = [4] },
+            "error_rate <= 0.5",
+        ]
+    """,
     "hook": 'gates = ["own >= 0.5", "own >= 0.8"]',
 }
 

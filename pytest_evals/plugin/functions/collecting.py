@@ -15,6 +15,7 @@ from ...errors import SetupError
 from ..baselines import check_baselines
 from ..runs import Run
 from ..session import EvalSession
+from ..slicing import check_slices
 from . import surface
 from .environment import CALL, FunctionEnvironment, endpoint_of
 from .gates import FunctionGates
@@ -201,6 +202,7 @@ def _run(
     )
     run.begins_late = True
     check_baselines(run, collector.config)
+    check_slices(run.spec, run.examples)
     session.functions.settings[run] = marking
     session.runs.append(run)
     return run

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...gates.grammar import Gate
-from ...gates.verdicts import Verdict
+from ...gates.verdict import Slice, Verdict
 
 
 def encode_verdict(verdict: Verdict) -> dict[str, Any]:
@@ -17,12 +17,14 @@ def encode_verdict(verdict: Verdict) -> dict[str, Any]:
         for field in dataclasses.fields(verdict)
         if field.name != "gate"
     }
+    values["slices"] = [[_plain(value) for value in each] for each in verdict.slices]
     return {name: _plain(value) for name, value in values.items()}
 
 
 def decode_verdict(values: Mapping[str, Any], gate: Gate) -> Verdict:
     """Return the verdict on a gate that `encode_verdict` took apart."""
-    return Verdict(gate=gate, **values)
+    slices = tuple(Slice(*each) for each in values["slices"])
+    return Verdict(gate=gate, **{**values, "slices": slices})
 
 
 def _plain(value: Any) -> Any:
