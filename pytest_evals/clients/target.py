@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..endpoints.endpoint import Endpoint
-from ..endpoints.secrets import Secrets, secrets_of
+from ..endpoints.secrets import Secrets, is_secret_header, secrets_of
 from ..endpoints.urls import public_url
 from ..visible import visible
 
@@ -18,11 +18,13 @@ class Target:
         url: without anything secret.
         timeout: seconds a reply may take.
         secrets: kept out of quotes.
+        has_key: whether requests carry a key, or a header that may be one.
     """
 
     url: str
     timeout: float
     secrets: Secrets = field(default_factory=Secrets, repr=False)
+    has_key: bool = True
 
     def quote(self, text: str, limit: int) -> str:
         """Return what the server said: one line, no control characters, at most `limit` long."""
@@ -38,4 +40,5 @@ def target_of(endpoint: Endpoint, key: str | None, timeout: float) -> Target:
     secrets = Secrets()
     for secret in [key or "", *secrets_of(endpoint)]:
         secrets.add(secret)
-    return Target(public_url(endpoint.url), timeout, secrets)
+    has_key = key is not None or any(map(is_secret_header, endpoint.headers))
+    return Target(public_url(endpoint.url), timeout, secrets, has_key)
