@@ -87,7 +87,7 @@ def refusal_of(reply: Reply, target: Target, max_tokens: object = None) -> Failu
         error,
         retried=status in _RETRIED or status >= 500,
         retry_after=retry_after(reply.headers, time.time()),
-        alive=status < 500,
+        alive=status < 500 and status not in _TOO_MANY,
         refused=status in _TOO_MANY,
     )
 

@@ -15,6 +15,7 @@ from .live_view import LiveView, is_plain, why_not
 from .nodes import EvalItem
 from .outcomes import is_deciding, relative
 from .progress import Progress
+from .refusals import RefusalLog
 
 if TYPE_CHECKING:
     from .owned_run import OwnedRun
@@ -41,6 +42,7 @@ class EvalTerminal:
     def __init__(self, owner: EvalOwner) -> None:
         self._owner = owner
         self._progress = Progress(owner.config)
+        self._refusals = RefusalLog()
         self._view: LiveView | None = None
         # Elsewhere plain tests run in workers, which have no terminal.
         self._has_tests_here = not owner.config.pluginmanager.hasplugin("dsession")
@@ -150,10 +152,13 @@ class EvalTerminal:
         in_flight = self._owner.in_flight
         if in_flight is None:
             return
-        if self._view is not None:
-            self._view.draw(lambda: f"evals: {self._progress.text(in_flight, self._owner.oldest)}")
-        else:
-            self._progress.draw(in_flight, lambda: self._owner.oldest)
+        refusing = self._owner.refusing
+        self._refusals.note(refusing, self._owner.owned)
+        if self._view is None:
+            self._progress.draw(in_flight, lambda: self._owner.oldest, refusing)
+            return
+        text = self._progress.text
+        self._view.draw(lambda: f"evals: {text(in_flight, self._owner.oldest, refusing)}")
 
     def settle(self) -> None:
         """Put back what pytest's output has pushed away, as nothing may come for a while."""

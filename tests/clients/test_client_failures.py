@@ -92,8 +92,9 @@ def test_statuses_that_will_not_pass_are_not(status: int) -> None:
     assert not failed(status).retried
 
 
-def test_a_4xx_shows_that_the_server_is_up_and_a_5xx_does_not() -> None:
-    assert failed(429).alive
+def test_a_4xx_shows_that_the_server_is_up_and_a_refusal_or_a_5xx_does_not() -> None:
+    assert failed(409).alive
+    assert not failed(429).alive
     assert not failed(500).alive
 
 

@@ -47,6 +47,7 @@ class DistributedEvals(EvalOwner):
         current: the folder where each worker keeps which rollout is on its CPU.
         dead_workers: what those that died had done.
         told_held_back: says which endpoints held the run back.
+        told_refusing: says that endpoints refuse requests.
     """
 
     def __init__(self, config: pytest.Config, plan: Mapping[str, Any]) -> None:
@@ -66,6 +67,7 @@ class DistributedEvals(EvalOwner):
         self._verdicts: dict[str, Verdict | None] = {}
         self._in_flight: Callable[[], int] | None = None
         self.told_held_back: Callable[[], list[str]] = list
+        self.told_refusing: Callable[[], str] = str
         self.hide_variables(plan["keys"])
         self._registries = RegistrySecrets(config, self.secrets)
         self.terminal = EvalTerminal(self)
@@ -115,6 +117,11 @@ class DistributedEvals(EvalOwner):
     def notices(self) -> list[str]:
         """What the user should know of how the evals were read, a line each."""
         return self._notices
+
+    @property
+    def refusing(self) -> str:
+        """Say that endpoints refuse requests as too many; "" while none does."""
+        return self.told_refusing()
 
     @property
     def held_back(self) -> list[str]:
