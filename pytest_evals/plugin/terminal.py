@@ -11,11 +11,13 @@ from ..engine.rollouts import SOUND
 from ..reports.table import render
 from ..visible import visible
 from .first_examples import tell_first_examples
+from .going_on import how_to_go_on
 from .live_view import LiveView, is_plain, why_not
 from .nodes import EvalItem
 from .outcomes import is_deciding, relative
 from .progress import Progress
 from .refusals import RefusalLog
+from .response_cache import told_misses
 
 if TYPE_CHECKING:
     from .owned_run import OwnedRun
@@ -132,10 +134,11 @@ class EvalTerminal:
         if self._view is not None:
             self._view.close()
 
-    def tell(self, text: str) -> None:
-        """Print a line of what is going on."""
+    def tell(self, text: str, *, even_if_quiet: bool = False) -> None:
+        """Print a line of what is going on; with `-q` only what must not be missed."""
         reporter = self._owner.config.pluginmanager.getplugin("terminalreporter")
-        if reporter is not None and self._owner.config.get_verbosity() >= 0:
+        is_shown = even_if_quiet or self._owner.config.get_verbosity() >= 0
+        if reporter is not None and is_shown:
             reporter.ensure_newline()
             if self._owner.config.get_terminal_writer().width_of_current_line:
                 reporter.write_line("")  # the reporter does not know of a line of xdist's
@@ -262,6 +265,9 @@ class EvalTerminal:
             self._tell_results(reporter, run)
         for text in self._owner.held_back:
             reporter.write_line(self._owner.clean(text), yellow=True)
+        command = how_to_go_on(reporter.config, runs)
+        if command is not None:
+            reporter.write_line(self._owner.clean(f"go on: {command}"), bold=True)
 
     def _tell_results(self, reporter: pytest.TerminalReporter, run: OwnedRun) -> None:
         folder = relative(run.folder.path, reporter.config)
@@ -278,7 +284,7 @@ class EvalTerminal:
                 yellow=True,
                 bold=True,
             )
-        for line in run.red_lines:
+        for line in (*run.red_lines, *told_misses(run, reporter.config)):
             reporter.write_line(line, red=True)
         for line in run.slow_calls.lines(run.spec.name):
             reporter.write_line(visible(line), yellow=True)
