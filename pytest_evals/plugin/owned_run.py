@@ -308,7 +308,7 @@ class OwnedRun:
         lines = []
         if failed:
             measured = self.measurements()
-            are_more = measured.unmeasured + measured.broken > failed
+            are_more = self.is_done and measured.unmeasured + measured.broken > failed
             rest = "; the other rollouts without a reward were skipped" if are_more else ""
             noun = "rollout" if failed == 1 else "rollouts"
             lines.append(f"{failed} {noun} of {name} failed or ended in an error{rest}")

@@ -141,6 +141,8 @@ class Progress:
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
+            if self._config.get_terminal_writer().width_of_current_line:
+                reporter.write_line("")  # the reporter does not know of a line of xdist's
             reporter.write_line(text)
 
 

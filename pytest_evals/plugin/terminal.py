@@ -11,6 +11,7 @@ from ..engine.rollouts import SOUND
 from ..reports.table import render
 from ..visible import visible
 from .first_examples import tell_first_examples
+from .functions.environment import PYTHON
 from .going_on import how_to_go_on
 from .live_view import LiveView, is_plain, why_not
 from .nodes import EvalItem
@@ -67,6 +68,11 @@ class EvalTerminal:
         lines: list[str] = []
         for spec in self._owner.shown_specs:
             lines += ["", *eval_as_toml(spec)]
+            lines += [
+                f"# asks {run.facts.model} at {run.base_url}"
+                for run in self._owner.owned
+                if run.spec == spec and run.base_url
+            ]
         return [self._owner.clean(line) for line in [*lines, ""]]
 
     def header(self, runs: Collection[OwnedRun]) -> list[str]:
@@ -77,7 +83,7 @@ class EvalTerminal:
         if not runs:
             return self._owner.notices
         rollouts = sum(run.selected for run in runs)
-        models = ", ".join(dict.fromkeys(run.facts.model for run in runs))
+        models = ", ".join(dict.fromkeys(map(_asked, runs)))
         folders = ", ".join(
             dict.fromkeys(
                 relative(self._owner.outputs.base_of(run.spec) / "evals", config)
@@ -300,6 +306,11 @@ class EvalTerminal:
                 yellow=True,
                 bold=True,
             )
+
+
+def _asked(run: OwnedRun) -> str:
+    """Return what a run rolls out: a model, or test functions of which none was named."""
+    return "test functions" if run.facts.model == PYTHON else run.facts.model
 
 
 def _counted(count: int, noun: str) -> str:

@@ -90,6 +90,17 @@ def test_gates_of_a_sidecar_judge(project: Project, url: str) -> None:
 
 
 @pytest.mark.workers
+def test_a_limit_out_of_reach_is_a_warning_in_the_header(project: Project, url: str) -> None:
+    project.evals(ONE_EVAL + 'num_examples = 1\ngates = ["reward >= 80"]\n', url=url)
+    result = project.run("bench.toml", "--evals-show-config")
+    assert result.ret == 1
+    lines = result.outlines
+    (header,) = [line for line in lines if line.startswith("evals: sums: 'reward >= 80' cannot")]
+    assert lines.index(header) < next(i for i, line in enumerate(lines) if "FAILURES" in line)
+    assert f"# asks demo-small at {url}" in lines
+
+
+@pytest.mark.workers
 def test_gates_that_nothing_would_be_judged_by_are_an_error(project: Project) -> None:
     with DemoServer() as server:
         project.evals(ONE_EVAL, url=server.url, name="bench.evals.toml")

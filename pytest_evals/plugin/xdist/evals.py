@@ -157,6 +157,8 @@ class DistributedEvals(EvalOwner):
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
+            if config.get_terminal_writer().width_of_current_line:
+                reporter.write_line("")  # the reporter does not know of a line of xdist's
             for line in [*self.terminal.shown_config(), *self.terminal.header(self.owned)]:
                 reporter.write_line(line)
         runs = [run for run in self.owned if self.begins(run)]
