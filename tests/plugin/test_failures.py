@@ -534,3 +534,12 @@ def test_the_summary_begins_with_the_cause(project: Project, url: str) -> None:
     result.stdout.fnmatch_lines(
         [f"{project.path}/bench.toml:6: {cause}", f"ERROR bench.toml - {cause} (bench.toml:6)"]
     )
+
+
+def test_a_session_that_stopped_claims_no_skipped_rollouts(project: Project) -> None:
+    project.environment("sums", SUMS.replace("return float(", "raise KeyError(answer)\n        ("))
+    with DemoServer(latency=0.05) as server:
+        project.evals(ONE_EVAL, url=server.url)
+        result = project.run("bench.toml", "-x", "--evals-max-concurrent=4")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["1 rollout of sums failed or ended in an error"])

@@ -513,6 +513,10 @@ def test_name_of_the_function_selects_gates_too(project: FunctionProject) -> Non
     project.write(CITIES + "\n    def test_other(): ...\n")
     result = project.run("test_it.py::test_it")
     result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(
+        ["evals: 1 eval, 4 rollouts of test functions, *", "*  n/a  *FAILED"]
+    )
+    assert "n/a/n/a" not in result.stdout.str()
 
 
 def test_last_failed(project: FunctionProject) -> None:
