@@ -240,7 +240,8 @@ class _Submodules:
 
     @staticmethod
     def find_spec(fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        if not fullname.startswith(f"{__name__}."):
+        # While `python -m` looks for its module, it says itself that there is none.
+        if not fullname.startswith(f"{__name__}.") or sys.argv[:1] == ["-m"]:
             return None
         from .adapters.alias import OWN_MODULES
 

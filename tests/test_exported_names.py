@@ -235,3 +235,16 @@ def test_importing_loads_the_standard_library_only(use: str) -> None:
 
     assert others == "[]"
     assert (own == "1") == (use == "")
+
+
+def test_python_m_says_itself_that_a_module_is_missing() -> None:
+    """The command of a managed server may be mistyped; verifiers has nothing to do with that."""
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest_evals.no_such_module"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode != 0
+    assert "No module named pytest_evals.no_such_module" in found.stderr
+    assert "verifiers" not in found.stderr

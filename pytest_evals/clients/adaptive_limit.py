@@ -48,6 +48,7 @@ class AdaptiveLimit:
         limit: requests in flight; None for any number.
         epoch: how often it has shrunk.
         refusals: requests that were refused.
+        refused_at: when the last one was; None before any.
         resume_at: when the pause ends that the server asked for.
         lowest: what it was at its lowest after a refusal; None before any.
     """
@@ -56,6 +57,7 @@ class AdaptiveLimit:
         self.limit = start
         self.epoch = 0
         self.refusals = 0
+        self.refused_at: float | None = None
         self.resume_at = 0.0
         self.lowest: int | None = None
         self._knows_ceiling = False
@@ -86,6 +88,7 @@ class AdaptiveLimit:
             pause: seconds that the server asks to wait.
         """
         self.refusals += count
+        self.refused_at = now
         if pause is not None:
             self.resume_at = max(self.resume_at, now + pause)
         if epoch < self.epoch:

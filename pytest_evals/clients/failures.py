@@ -49,6 +49,7 @@ _CONTEXT_LENGTH = re.compile(
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_error"})
 # What a 403 says that is about one prompt, as OpenRouter's moderation does, and not about the key.
 _FLAGGED = re.compile(r"moderation|flagged|content.?(policy|filter)", re.IGNORECASE)
+_NO_KEY = "name its variable: api_key_var in the eval, or key in its row of the registry"
 _NO_CREDIT_WORDS = "credit balance is too low"
 
 
@@ -79,14 +80,14 @@ def refusal_of(reply: Reply, target: Target, max_tokens: object = None) -> Failu
         return Failure(_redirect_error(reply, target), retried=True)
     said, code = _said(reply.body.decode(errors="replace"))
     words = target.quote(said, _QUOTED) or "(an empty reply)"
-    error = _error_of(status, said, code, target.url, words, max_tokens)
+    error = _error_of(status, said, code, target, words, max_tokens)
     if type(error) is not ModelError:
         return Failure(error, alive=True)
     return Failure(
         error,
         retried=status in _RETRIED or status >= 500,
         retry_after=retry_after(reply.headers, time.time()),
-        alive=status < 500,
+        alive=status < 500 and status not in _TOO_MANY,
         refused=status in _TOO_MANY,
     )
 
@@ -97,9 +98,16 @@ def _redirect_error(reply: Reply, target: Target) -> ModelError:
     return ModelError(f"{target.url} answered {reply.status}{hint}")
 
 
-def _error_of(status: int, said: str, code: str, url: str, words: str, max_tokens: object) -> Error:
+def _error_of(
+    status: int, said: str, code: str, target: Target, words: str, max_tokens: object
+) -> Error:
+    url = target.url
     if status == 403 and _FLAGGED.search(said):
         return ModelError(f"{url} refuses the prompt ({status}): {words}")
+    if status in {401, 403} and not target.has_key:
+        return RejectedError(
+            f"{url} refuses requests without a key ({status}): {words} ({_NO_KEY})"
+        )
     if status in {401, 403}:
         return RejectedError(f"{url} refuses the key ({status}): {words}")
     if status == 402 or code in _NO_CREDIT or _NO_CREDIT_WORDS in said:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from time import monotonic
 
 from ..endpoints.endpoint import Endpoint
 from .adaptive_limit import AdaptiveLimit, limit_of, limited_as
@@ -24,9 +26,42 @@ class RequestLimits:
             self._slots[name] = own_slots(self._limits[name])
         return self._slots[name]
 
+    @property
+    def refusing(self) -> str:
+        """Say that requests are being refused; "" while none are."""
+        return refusing(list(self._limits.values()), monotonic())
+
     def held_back(self) -> list[str]:
         """Say which endpoints held the run back, a line each."""
         return held_back(self._limits)
+
+
+# For so many seconds after the last refusal requests are taken to be refused.
+_RECENT_SECONDS = 20.0
+
+
+def refusing(limits: Iterable[AdaptiveLimit], now: float) -> str:
+    """Say that requests are being refused as too many, and how long that is waited for.
+
+    Args:
+        limits: of the endpoints.
+        now: seconds of a monotonic clock.
+
+    Returns:
+        Words such as `refused 32 times (429), waiting 1 s`; "" while none are refused.
+    """
+    recent = [
+        limit
+        for limit in limits
+        if limit.refused_at is not None
+        and now < max(limit.refused_at + _RECENT_SECONDS, limit.resume_at)
+    ]
+    if not recent:
+        return ""
+    count = sum(limit.refusals for limit in recent)
+    words = f"refused {'once' if count == 1 else f'{count} times'} (429)"
+    pause = max(limit.resume_at for limit in recent) - now
+    return f"{words}, waiting {math.ceil(pause)} s" if pause > 0 else words
 
 
 def held_back(limits: Mapping[str, AdaptiveLimit]) -> list[str]:

@@ -45,6 +45,7 @@ class RetryPolicy:
         retries_failing: of those, where the server did not refuse the request as one too many.
         retries_unproven: after the first request while it is not, so that a server that is down
             or always fails is found out fast.
+        retries_refused: the same where it refused the request as one too many.
         first_wait: the wait before the first retry; it doubles with each.
         longest_wait: where it stops growing.
         longest_retry_after: a server that asks to wait longer is not waited for.
@@ -55,6 +56,7 @@ class RetryPolicy:
     retries: int = 7
     retries_failing: int = 7
     retries_unproven: int = 2
+    retries_refused: int = 3
     first_wait: float = 0.5
     longest_wait: float = 30.0
     longest_retry_after: float = 120.0
@@ -90,12 +92,12 @@ def decide(
     """
     if not failure.retried:
         return GiveUp()
-    allowed = policy.retries if proven else policy.retries_unproven
+    unproven = policy.retries_refused if failure.refused else policy.retries_unproven
+    allowed = policy.retries if proven else unproven
     if not failure.refused:
         allowed = min(allowed, policy.retries_failing)
-    sent = "1 request" if requests == 1 else f"{requests} requests"
     if requests > allowed:
-        return GiveUp(f"gave up after {sent}")
+        return GiveUp(f"gave up after {_counted(requests)}")
     backoff = min(policy.longest_wait, policy.first_wait * 2.0 ** (requests - 1))
     wait = backoff * (0.5 + 0.5 * draw)
     if failure.retry_after:
@@ -103,7 +105,7 @@ def decide(
             return GiveUp(f"the server asks to wait {failure.retry_after:.0f} s: not waited for")
         wait = failure.retry_after + policy.first_wait * draw
     if elapsed + wait > policy.total:
-        return GiveUp(f"gave up after {sent} in {elapsed:.0f} s")
+        return GiveUp(f"gave up after {_counted(requests)} in {elapsed:.0f} s")
     return wait
 
 
@@ -139,8 +141,17 @@ def _number(text: str | None) -> float | None:
     return number if 0 <= number < float("inf") else None
 
 
+# A request in flight is taken to be served once it has lasted longer than a refusal takes: twice
+# the last one, and this many seconds more.
+_REFUSAL_SECONDS = 0.25
+
+
 class Retries:
     """Sends requests to one endpoint in their turn, and again as its policy allows.
+
+    A server that refuses requests as too many is up only if it answers one, now or later. While it
+    has answered none and none seems to be served, few are sent to it again, and once one of them
+    was given up those that were refused are too.
 
     Args:
         policy: the bounds.
@@ -164,6 +175,9 @@ class Retries:
         self._draw = draw
         # Whether the server has answered any request so far, or refused it for a reason.
         self._proven = False
+        # When each request in flight was sent, while it is not proven.
+        self._sent_at: dict[object, float] = {}
+        self._only_refuses = False
 
     async def run(self, send: Callable[[], Awaitable[Response | Failure]]) -> Response:
         """Return the first response that `send` gives; its `requests` says how many it took.
@@ -173,28 +187,46 @@ class Retries:
         """
         started = self._clock()
         requests = 0
+        refusal: Failure | None = None
         while True:
-            requests += 1
             if not self._slots.take():
-                started += await self._turn(first=requests > 1)
+                started += await self._turn(first=requests > 0)
+            if refusal is not None and self._only_refuses and not self._proven:
+                self._slots.give_back()
+                reason = f"gave up after {_counted(requests)}, as all others were refused too"
+                raise _final(refusal.error, reason, requests)
+            requests += 1
+            sent_at = self._clock()
             outcome = await self._sent(send)
             if isinstance(outcome, Response):
                 self._proven = True
                 outcome.requests = requests
                 return outcome
             self._proven = self._proven or outcome.alive
+            refusal = outcome if outcome.refused else None
             decision = decide(
                 self._policy,
                 outcome,
                 requests=requests,
                 elapsed=self._clock() - started,
-                proven=self._proven,
+                proven=self._proven or (outcome.refused and self._seems_to_serve(sent_at)),
                 draw=self._draw(),
             )
             if isinstance(decision, GiveUp):
+                self._only_refuses = self._only_refuses or outcome.refused
                 raise _final(outcome.error, decision.reason, requests)
             with StandingStill():
                 await self._sleep(decision)
+
+    def _seems_to_serve(self, refused_at: float) -> bool:
+        """Whether a request is in flight that would have been refused by now.
+
+        Args:
+            refused_at: when a request was sent that was refused now.
+        """
+        now = self._clock()
+        longest = 2 * (now - refused_at) + _REFUSAL_SECONDS
+        return any(now - sent_at > longest for sent_at in self._sent_at.values())
 
     async def _turn(self, *, first: bool) -> float:
         """Wait for a slot; return the seconds it took."""
@@ -206,11 +238,16 @@ class Retries:
     async def _sent(self, send: Callable[[], Awaitable[Response | Failure]]) -> Response | Failure:
         """Send a request in the slot that was taken for it."""
         slots, epoch = self._slots, self._slots.epoch
+        request = object()
+        if not self._proven:
+            self._sent_at[request] = self._clock()
         try:
             outcome = await send()
         except BaseException:
             slots.give_back()
             raise
+        finally:
+            self._sent_at.pop(request, None)
         if isinstance(outcome, Response):
             slots.answered()
         elif outcome.refused:
@@ -220,6 +257,10 @@ class Retries:
         else:
             slots.give_back()
         return outcome
+
+
+def _counted(requests: int) -> str:
+    return "1 request" if requests == 1 else f"{requests} requests"
 
 
 def _final(error: Error, reason: str, requests: int) -> Error:

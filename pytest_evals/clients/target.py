@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.secrets import Secrets, secrets_of
 from ..endpoints.urls import public_url
+from ..secret_names import is_secret_name
 from ..visible import visible
 
 
@@ -18,11 +19,13 @@ class Target:
         url: without anything secret.
         timeout: seconds a reply may take.
         secrets: kept out of quotes.
+        has_key: whether requests carry a key, or a header that may be one.
     """
 
     url: str
     timeout: float
     secrets: Secrets = field(default_factory=Secrets, repr=False)
+    has_key: bool = True
 
     def quote(self, text: str, limit: int) -> str:
         """Return what the server said: one line, no control characters, at most `limit` long."""
@@ -38,4 +41,5 @@ def target_of(endpoint: Endpoint, key: str | None, timeout: float) -> Target:
     secrets = Secrets()
     for secret in [key or "", *secrets_of(endpoint)]:
         secrets.add(secret)
-    return Target(public_url(endpoint.url), timeout, secrets)
+    has_key = key is not None or any(map(is_secret_name, endpoint.headers))
+    return Target(public_url(endpoint.url), timeout, secrets, has_key)

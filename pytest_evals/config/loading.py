@@ -15,7 +15,7 @@ from .naming import names_of
 from .overriding import overridden
 from .resolving import EnvironmentDefaults, Sources, resolve
 from .settings import Settings
-from .sidecar import clashes, is_sidecar, owner_of, read_sidecar
+from .sidecar import clashes, owner_of, read_sidecar, without_owner
 from .spec import EvalSpec
 from .values import check_env_id
 
@@ -62,9 +62,12 @@ def read_eval_file(
         ConfigError: for mistakes in the file or its sidecar, one line each.
         SetupError: for a value of the command line or the ini file that no eval can have.
     """
-    if is_sidecar(path):
-        owner = owner_of(path).name
-        raise ConfigError(path, None, f"these are the gates of {owner}; run that file")
+    owner = owner_of(path)
+    if owner is not None:
+        raise ConfigError(path, None, f"these are the gates of {owner.name}; run that file")
+    problem = without_owner(path)
+    if problem is not None:
+        raise ConfigError(path, None, problem)
     sources = Sources.checked(command_line, ini, environment_defaults)
     document = read_document(path)
     top_level, blocks, mistakes = read_blocks(document)

@@ -100,11 +100,14 @@ def _over_level(upper: Table, lower: Table) -> dict[str, Any]:
     """Return the values of two levels: as `over`, and nothing of `lower` undoes what `upper` says.
 
     A server that `upper` names, by `endpoint_id` or `provider`, is not sent what `lower` means for
-    another: its model and key variable would go elsewhere. What `upper` says of sampling in short
+    another: its model and key variable would go elsewhere. Nor is one that `upper` names by its URL
+    sent the key of a provider that `lower` names. What `upper` says of sampling in short
     is not beaten by the `sampling_args` of `lower`.
     """
     kept = dict(lower)
     if "endpoint_id" in upper:
+        kept.pop("provider", None)
+    if "api_base_url" in upper and "provider" not in upper:
         kept.pop("provider", None)
     if "endpoint_id" in upper or "provider" in upper:
         for key in ADDRESS:

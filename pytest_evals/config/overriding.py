@@ -50,7 +50,10 @@ def _ruling_key(key: str, file: Mapping[str, Any]) -> str | None:
         return "sampling_args"
     if key == "model" and "endpoint_id" in file:
         return "endpoint_id"
-    stronger = {"provider": ("endpoint_id",), **dict.fromkeys(ADDRESS, ("endpoint_id", "provider"))}
+    stronger = {
+        "provider": ("endpoint_id", "api_base_url"),
+        **dict.fromkeys(ADDRESS, ("endpoint_id", "provider")),
+    }
     return next((each for each in stronger.get(key, ()) if each in file), None)
 
 

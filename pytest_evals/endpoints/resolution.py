@@ -13,7 +13,7 @@ from .endpoint import CLIENT_TYPES, Endpoint
 from .keys import NO_KEY, is_key_variable
 from .providers import DEFAULT_MODEL, DEFAULT_PROVIDER, PROVIDERS, Provider
 from .registry import Registry, load_registry
-from .urls import PORT, is_loopback, public_url, url_problem
+from .urls import PORT, public_url, same_server, url_problem
 
 
 def resolve_endpoint(
@@ -166,8 +166,8 @@ def _served_by(name: str, provider: Provider, endpoint: Endpoint) -> Endpoint:
 def _moved(endpoint: Endpoint, url: str, *, keep_key: bool) -> Endpoint:
     """Return `endpoint` at another URL.
 
-    A server on this machine that nobody gave a key gets none: the default provider's key is not
-    meant for it.
+    The default provider's key is for that provider alone: a server that nobody gave a key gets
+    none.
     """
     moved = replace(
         endpoint,
@@ -177,7 +177,8 @@ def _moved(endpoint: Endpoint, url: str, *, keep_key: bool) -> Endpoint:
         replicas=(),
         label=f"api_base_url {public_url(url.rstrip('/'))!r}",
     )
-    return moved if keep_key or not is_loopback(url) else replace(moved, key_var=None)
+    is_own = same_server(url, PROVIDERS[DEFAULT_PROVIDER].url)
+    return moved if keep_key or is_own else replace(moved, key_var=None)
 
 
 def _with_headers(endpoint: Endpoint, headers: Mapping[str, str]) -> Endpoint:

@@ -37,6 +37,11 @@ def is_loopback(url: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
+def same_server(url: str, other: str) -> bool:
+    """Whether two URLs lead to one host and port in the same way, as https and http do not."""
+    return _server(url) == _server(other) is not None
+
+
 def public_url(url: str) -> str:
     """Return the URL without what may be secret: user, password and query."""
     parts = _split(url)
@@ -44,6 +49,14 @@ def public_url(url: str) -> str:
         return "<not a URL>"
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else f"{host}{parts.path}"
+
+
+def _server(url: str) -> tuple[str, str | None, int | None] | None:
+    parts = _split(url)
+    if parts is None or PORT in url:
+        return None
+    default = {"https": 443, "http": 80}.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or default
 
 
 def _split(url: str) -> SplitResult | None:

@@ -196,6 +196,8 @@ def _visible_drop(gate: Gate, drop: Drop) -> str:
         if lost is None:
             return "can see no drop"
         least = max(least, lost / drop.n * (drop.width or 0.0))
+    if drop.width is not None and least >= drop.width:
+        return "too few examples to see any drop"
     return f"can see a drop of {spread_text(least)}" if least else ""
 
 

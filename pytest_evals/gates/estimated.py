@@ -106,7 +106,11 @@ def _figures(gate: Gate, metric: Metric, found: Estimate, measurements: Measurem
     if found.standard_error:
         change = "drop" if gate.comparison in (">=", ">") else "rise"
         least = detectable_drop(found.standard_error, confidence=gate.confidence)
-        figures.append(f"can see a {change} of {spread_text(least)}")
+        low, high = gate.range or (0.0, 1.0)
+        if found.has_range and least >= high - low:
+            figures.append(f"too few examples to see any {change}")
+        else:
+            figures.append(f"can see a {change} of {spread_text(least)}")
     return figures
 
 

@@ -217,6 +217,21 @@ def impossible(gate: Gate, *, num_examples: int, rollouts_per_example: int) -> s
     return None
 
 
+def doubtful(gate: Gate) -> str | None:
+    """Say that no reward between 0 and 1 clears a gate which declares no other range, if so.
+
+    It is no mistake as long as nobody has said how large rewards are.
+    """
+    if gate.metric != "reward" or gate.drop is not None or gate.range is not None:
+        return None
+    if _is_within_reach(gate, 0.0, 1.0):
+        return None
+    return (
+        f"{gate.text!r} cannot pass with rewards between 0 and 1; if there are others, say so:"
+        f' {{ metric = "reward", ..., range = [0, {max(1.0, gate.limit):g}] }}'
+    )
+
+
 def _unprovable(gate: Gate, num_examples: int) -> str | None:
     """Say that even the best results of so many examples would prove too little, if so."""
     metric = read_metric(gate.metric)
@@ -243,16 +258,19 @@ def _unprovable(gate: Gate, num_examples: int) -> str | None:
 
 def _out_of_reach(gate: Gate, most: float) -> str | None:
     """Say that a metric between 0 and `most` cannot clear the gate's limit, if so."""
-    reachable = {
-        ">=": gate.limit <= most,
-        ">": gate.limit < most,
-        "<=": gate.limit >= 0,
-        "<": gate.limit > 0,
-    }[gate.comparison]
-    if reachable:
+    if _is_within_reach(gate, 0.0, most):
         return None
     bound = "is never below 0" if gate.comparison in ("<", "<=") else f"is at most {most:.6g}"
     return f"{gate.text!r} cannot pass: {gate.metric} {bound}"
+
+
+def _is_within_reach(gate: Gate, least: float, most: float) -> bool:
+    return {
+        ">=": gate.limit <= most,
+        ">": gate.limit < most,
+        "<=": gate.limit >= least,
+        "<": gate.limit > least,
+    }[gate.comparison]
 
 
 def _read_comparison(text: str, left: str, sign: str, right: str) -> Comparison:

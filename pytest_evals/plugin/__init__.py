@@ -81,6 +81,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect eval files and environments that were asked for."""
     if not options.is_eval_asked_for(file_path, parent.session):
+        options.note_left_out(file_path, parent.config)
         return None
     from . import nodes
 
@@ -100,7 +101,9 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Say what to do when no eval was found."""
+    """Say what to do when no eval was found, or none was asked for and nothing else was there."""
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        options.tell_left_out(config, terminalreporter)
     if config.getoption("evals"):
         from . import collection
 

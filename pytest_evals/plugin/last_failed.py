@@ -50,7 +50,11 @@ class LastFailed:
             return
         known = dict(self._known())
         for run in runs:
-            if not run.facts.can_go_on or not run.was_started or run.is_partial:
+            if not run.was_started or run.is_partial:
+                continue
+            if not run.facts.can_go_on:
+                if not _is_green(run):
+                    self._select_anew(run)
                 continue
             if not run.spec.save_results:
                 continue
@@ -64,11 +68,21 @@ class LastFailed:
             cache.set(_CACHE_KEY, known)
             self._folders = known
 
-    def _select(self, run: OwnedRun) -> None:
+    @property
+    def _failed(self) -> dict[str, bool]:
+        """What pytest remembers as failed."""
         plugin: Any = self._config.pluginmanager.getplugin("lfplugin")
         failed = getattr(plugin, "lastfailed", None)
-        if not isinstance(failed, dict):  # another pytest than this was written for
-            return
+        return failed if isinstance(failed, dict) else {}  # another pytest than is known here
+
+    def _select_anew(self, run: OwnedRun) -> None:
+        """Select all of a test function: its rollouts are not kept, and gates need them all."""
+        for example, rollout in run.selected_keys():
+            name = f"{example}-r{rollout}" if example else f"r{rollout}"
+            self._failed[f"{run.nodeid}[{name}]"] = True
+        self._failed.update({f"{run.nodeid}::{name}": True for name in run.gate_names})
+
+    def _select(self, run: OwnedRun) -> None:
         scored = {
             (row["example_id"], row["rollout"]) for row in run.rows() if row["state"] == "scored"
         }
@@ -78,7 +92,7 @@ class LastFailed:
             examples = {example for example, _ in left}
             left |= {key for key in selected | scored if key[0] in examples}
         names = [*(rollout_name(*key) for key in left), *run.gate_names]
-        failed.update({f"{run.nodeid}::{name}": True for name in names})
+        self._failed.update({f"{run.nodeid}::{name}": True for name in names})
 
 
 def _is_green(run: OwnedRun) -> bool:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 VERIFIERS_MODES = ("auto", "native", "package")
 CACHE_MODES = ("read-write", "read", "off")
 
+# How many eval files were not asked for.
+_LEFT_OUT: pytest.StashKey[int] = pytest.StashKey()
+
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare every option and ini key of the plugin."""
@@ -253,6 +256,24 @@ def is_eval_asked_for(path: Path, session: pytest.Session) -> bool:
     from ..config.sidecar import is_sidecar
 
     return not is_sidecar(path)
+
+
+def note_left_out(path: Path, config: pytest.Config) -> None:
+    """Count a file that by its name is an eval file and is not collected."""
+    if path.name.endswith(".evals.toml"):
+        config.stash[_LEFT_OUT] = config.stash.get(_LEFT_OUT, 0) + 1
+
+
+def tell_left_out(config: pytest.Config, terminal: pytest.TerminalReporter) -> None:
+    """Say how the eval files that were not collected are."""
+    count = config.stash.get(_LEFT_OUT, 0)
+    if count:
+        files = "1 eval file was" if count == 1 else f"{count} eval files were"
+        named = config.args_source is config.ArgsSource.ARGS
+        folders = " ".join(config.args) if named else "."
+        terminal.write_line(
+            f"evals: {files} not collected; --evals collects them: pytest {folders} --evals"
+        )
 
 
 def holds_marked_functions(collector: pytest.Collector, nodes: Sequence[object] | None) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from ..engine.groups import is_scored_by_group
 from ..engine.rollouts import RolloutResult
-from ..errors import BudgetSpentError, ModelError, RewardError, one_line
+from ..errors import BudgetSpentError, CacheMissError, ModelError, RewardError, one_line
 from ..gates.verdicts import Verdict
 from ..reports.slice_table import slice_table
 from ..reports.transcript import transcript
@@ -121,6 +121,9 @@ def check_measured(item: RolloutItem, result: RolloutResult) -> None:
         raise EvalFailedError(_broken(item, result)).with_traceback(place)
     text = _unmeasured(item, result)
     item.run.first_unmeasured = item.run.first_unmeasured or clean(item, f"{item.name}: {text}")
+    if item.is_repeat and isinstance(result.error, CacheMissError):
+        first = item.run.failed_before(_described(result), item.name)
+        pytest.skip(f"not measured for the same reason as {item.run.nodeid}::{first}")
     if result.cause is not None:
         pytest.skip(f"not measured for the same reason as {result.cause}")
     if item.run.tolerates_errors and not result.ends_endpoint:

@@ -26,6 +26,7 @@ from ..store.stored_rows import StoredRows
 from ..visible import visible
 from .facts import Facts
 from .functions.failures import Failures
+from .red_items import RedItems
 from .run_metadata import metadata_of
 
 
@@ -51,8 +52,6 @@ class OwnedRun:
         accepts_partial: the user said that a selection may leave gates unjudged.
         selected, selected_gates: how many of its items are to run.
         reported: rollout items that have reported.
-        red_items: names of the items that failed or ended in an error.
-        red_phases: of those that were run, the phase that did first.
         first_unmeasured: the first unmeasured rollout and why it is.
         slow_calls: what of the environment blocked the event loop.
         failures: the assertions that failed, of an eval that is a test function.
@@ -95,8 +94,7 @@ class OwnedRun:
         self.reported = 0
         self.not_started = 0
         self.stopped_by: str | None = None
-        self.red_items: set[str] = set()
-        self.red_phases: dict[str, str] = {}
+        self._red = RedItems()
         self.first_unmeasured: str | None = None
         self.is_complete = False
         self.slow_calls = SlowCalls()
@@ -249,12 +247,12 @@ class OwnedRun:
 
     def note_red(self, name: str, *, has_failed: bool, when: str) -> None:
         """Note whether a report of the item `name` failed; a new setup means it is run again."""
-        if when == "setup":
-            self.red_items.discard(name)
-            self.red_phases.pop(name, None)
-        if has_failed:
-            self.red_items.add(name)
-            self.red_phases.setdefault(name, when)
+        self._red.note(name, has_failed=has_failed, when=when)
+
+    @property
+    def red_items(self) -> set[str]:
+        """Names of items that are red."""
+        return self._red.names
 
     def warn(self, text: str, error: BaseException | None = None) -> None:
         """Note, once, what changes no verdict; the traceback of an error goes to the log."""
@@ -309,22 +307,14 @@ class OwnedRun:
     @property
     def red_lines(self) -> list[str]:
         """Say how many of its items are red for another reason than a gate's verdict."""
-        name, gates = self.spec.name, self.gate_names
-        late = sum(when == "teardown" for when in self.red_phases.values())
-        failed = sum(
-            when != "teardown" and item not in gates for item, when in self.red_phases.items()
-        )
-        lines = []
+        name, failed = self.spec.name, self._red.failed(self.gate_names)
+        lines = self._red.late_lines(name)
         if failed:
             measured = self.measurements()
-            are_more = measured.unmeasured + measured.broken > failed
+            are_more = self.is_done and measured.unmeasured + measured.broken > failed
             rest = "; the other rollouts without a reward were skipped" if are_more else ""
             noun = "rollout" if failed == 1 else "rollouts"
-            lines.append(f"{failed} {noun} of {name} failed or ended in an error{rest}")
-        if late == 1:
-            lines.append(f"1 item of {name} failed in its teardown")
-        elif late:
-            lines.append(f"{late} items of {name} failed in their teardowns")
+            lines.insert(0, f"{failed} {noun} of {name} failed or ended in an error{rest}")
         return lines
 
     @property

@@ -100,6 +100,11 @@ class EvalOwner:
         return ""
 
     @property
+    def refusing(self) -> str:
+        """Say that endpoints refuse requests as too many; "" while none does."""
+        return ""
+
+    @property
     def held_back(self) -> list[str]:
         """Which endpoints held the run back, a line each."""
         return []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..clients.factory import check_arguments, check_client_type
 from ..config.spec import EvalSpec
+from ..gates.grammar import doubtful
 from ..store.fingerprint import digests
 from ..store.rows import STANDARD_KEYS
 from . import verbose
@@ -52,6 +53,7 @@ def prepare(
         for name in spec.state_columns
         if name in STANDARD_KEYS
     ]
+    warnings += [text for gate in spec.gates if (text := doubtful(gate))]
     run = Run(
         spec,
         endpoint,

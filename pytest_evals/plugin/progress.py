@@ -73,9 +73,11 @@ class Progress:
             self._scored += 1
             self._rewards += reward
 
-    def text(self, in_flight: int, oldest: Oldest | None = None) -> str:
-        """Return the line: done, in flight, what hangs, mean reward, errors, time."""
+    def text(self, in_flight: int, oldest: Oldest | None = None, refusing: str = "") -> str:
+        """Return the line: done, in flight, refusals, what hangs, mean reward, errors, time."""
         parts = [f"{self.done}/{self.planned} done", f"{in_flight} in flight"]
+        if refusing:
+            parts.append(refusing)
         if oldest is not None and oldest.seconds >= _OLD_SECONDS:
             name = "::".join(oldest.name.split("::")[-2:])
             parts.append(f"oldest {name} {oldest.phase} {_clock(oldest.seconds)}")
@@ -89,19 +91,25 @@ class Progress:
             parts.append(f"{_clock(left)} left")
         return ", ".join(parts)
 
-    def draw(self, in_flight: int, oldest: Callable[[], Oldest | None] = lambda: None) -> None:
+    def draw(
+        self,
+        in_flight: int,
+        oldest: Callable[[], Oldest | None] = lambda: None,
+        refusing: str = "",
+    ) -> None:
         """Show the line, with new figures if it is time for them.
 
         Args:
             in_flight: rollouts under way.
             oldest: returns the one that began first.
+            refusing: that requests are being refused; "" while none are.
         """
         if self._is_quiet or self.done == self.planned:
             return
         now = time.monotonic()
         if now - self._drawn >= (_REDRAW_SECONDS if self._is_live else _LINE_SECONDS):
             self._drawn = now
-            self._line = f"evals: {self.text(in_flight, oldest())}"
+            self._line = f"evals: {self.text(in_flight, oldest(), refusing)}"
             if not self._is_live:
                 self._write_line(self._line)
         if self._is_live and self._line:
@@ -133,6 +141,8 @@ class Progress:
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
+            if self._config.get_terminal_writer().width_of_current_line:
+                reporter.write_line("")  # the reporter does not know of a line of xdist's
             reporter.write_line(text)
 
 

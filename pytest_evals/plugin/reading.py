@@ -9,12 +9,14 @@ import pytest
 
 from ..config.budget import Budget, budget_in, smallest
 from ..config.loading import EvalConfig, env_dir_of, eval_of_environment, read_eval_file
+from ..config.sidecar import lost_gates
 from ..config.spec import EvalSpec
 from ..config.values import merged_headers
 from ..endpoints.endpoint import Endpoint
 from ..endpoints.secrets import Secrets, secrets_of
 from ..environments.loading import check_name
 from ..environments.location import EnvironmentLocation, environment_defaults
+from ..errors import ConfigError
 from . import settings
 from .environments import SessionEnvironments
 
@@ -42,6 +44,7 @@ class EvalReader:
         self._secrets = secrets
         self._command_line = settings.command_line_settings(config)
         self._ini = settings.ini_settings(config)
+        self._searched: set[Path] = set()
         self._file_limits: list[int] = []
         self._budgets: list[Budget] = []
         for level in (self._command_line, self._ini):
@@ -75,8 +78,10 @@ class EvalReader:
         """Return the evals of a TOML file.
 
         Raises:
-            SetupError: the file cannot be used.
+            SetupError: the file cannot be used, or its folder holds gates that nothing would be
+                judged by.
         """
+        self._refuse_lost_gates(path.parent)
         return self._noted(
             read_eval_file(
                 path,
@@ -87,6 +92,14 @@ class EvalReader:
                 ),
             )
         )
+
+    def _refuse_lost_gates(self, folder: Path) -> None:
+        """Stop, once, where gates of a folder belong to no eval file: they may be this one's."""
+        if folder in self._searched:
+            return
+        self._searched.add(folder)
+        for path, text in lost_gates(folder):
+            raise ConfigError(path, None, text)
 
     def read_environment(
         self, path: Path, env_id: str, location: EnvironmentLocation

@@ -9,12 +9,30 @@ import pytest
 
 from ..clients.cache import ResponseCache
 from ..endpoints.endpoint import Endpoint
+from ..errors import CacheMissError
 from . import options
 from .functions.environment import PYTHON
 from .outcomes import relative
 
+_MISS = CacheMissError.__name__
+
 if TYPE_CHECKING:
     from ..store.responses import ResponseStore
+    from .owned_run import OwnedRun
+
+
+def told_misses(run: OwnedRun, config: pytest.Config) -> list[str]:
+    """Say how many rollouts of a replayed run lack an answer in the cache; [] where none does."""
+    if options.cache_mode(config) != "read" or not run.measurements().unmeasured:
+        return []
+    errors = [row.get("error") for row in run.rows()]
+    misses = sum(isinstance(each, dict) and each.get("error") == _MISS for each in errors)
+    if not misses:
+        return []
+    return [
+        f"{misses} of {run.plan.rollouts} rollouts of {run.spec.name} need answers that are not in"
+        f" the cache, {relative(options.cache_dir(config), config)}"
+    ]
 
 
 class SessionCache:

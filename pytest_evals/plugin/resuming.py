@@ -160,7 +160,8 @@ class Resumer:
                     self._chosen[run] = path
                     break
             else:
-                self._owner.terminal.tell(f"{run.spec.name}: a new run begins: {why}")
+                text = f"{run.spec.name}: a new run begins: {why}"
+                self._owner.terminal.tell(text, even_if_quiet=True)  # it is paid for anew
 
     def _newest_first(self, run: OwnedRun) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         for path in sorted(self._candidates(run), key=_last_change, reverse=True):
@@ -298,7 +299,8 @@ class Resumer:
             rest = f", {stored.num_generated} more only to be scored"
         self._owner.terminal.tell(
             f"{run.spec.name}: continuing {self._shown(path)}:"
-            f" {stored.num_done} of {run.plan.rollouts} rollouts are done{rest}"
+            f" {stored.num_done} of {run.plan.rollouts} rollouts are done{rest}",
+            even_if_quiet=True,
         )
         for line in stored.notices:
             run.warn(f"{run.spec.name}: {path.name}: {line}")

@@ -172,6 +172,11 @@ class EvalSession(EvalOwner):
         return None if limit is None else RequestSlots(Fixed(), limit)
 
     @property
+    def refusing(self) -> str:
+        """Say that endpoints refuse requests as too many; "" while none does."""
+        return self._request_limits.refusing
+
+    @property
     def held_back(self) -> list[str]:
         """Which endpoints held the run back, a line each."""
         return self._request_limits.held_back()

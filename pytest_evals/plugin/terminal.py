@@ -12,10 +12,14 @@ from ..reports.table import render
 from ..visible import visible
 from .false_reds import false_reds
 from .first_examples import tell_first_examples
+from .functions.environment import PYTHON
+from .going_on import how_to_go_on
 from .live_view import LiveView, is_plain, why_not
 from .nodes import EvalItem
 from .outcomes import is_deciding, relative
 from .progress import Progress
+from .refusals import RefusalLog
+from .response_cache import told_misses
 
 if TYPE_CHECKING:
     from .owned_run import OwnedRun
@@ -42,6 +46,7 @@ class EvalTerminal:
     def __init__(self, owner: EvalOwner) -> None:
         self._owner = owner
         self._progress = Progress(owner.config)
+        self._refusals = RefusalLog()
         self._view: LiveView | None = None
         # Elsewhere plain tests run in workers, which have no terminal.
         self._has_tests_here = not owner.config.pluginmanager.hasplugin("dsession")
@@ -64,6 +69,11 @@ class EvalTerminal:
         lines: list[str] = []
         for spec in self._owner.shown_specs:
             lines += ["", *eval_as_toml(spec)]
+            lines += [
+                f"# asks {run.facts.model} at {run.base_url}"
+                for run in self._owner.owned
+                if run.spec == spec and run.base_url
+            ]
         return [self._owner.clean(line) for line in [*lines, ""]]
 
     def header(self, runs: Collection[OwnedRun]) -> list[str]:
@@ -74,7 +84,7 @@ class EvalTerminal:
         if not runs:
             return self._owner.notices
         rollouts = sum(run.selected for run in runs)
-        models = ", ".join(dict.fromkeys(run.facts.model for run in runs))
+        models = ", ".join(dict.fromkeys(map(_asked, runs)))
         folders = ", ".join(
             dict.fromkeys(
                 relative(self._owner.outputs.base_of(run.spec) / "evals", config)
@@ -132,10 +142,11 @@ class EvalTerminal:
         if self._view is not None:
             self._view.close()
 
-    def tell(self, text: str) -> None:
-        """Print a line of what is going on."""
+    def tell(self, text: str, *, even_if_quiet: bool = False) -> None:
+        """Print a line of what is going on; with `-q` only what must not be missed."""
         reporter = self._owner.config.pluginmanager.getplugin("terminalreporter")
-        if reporter is not None and self._owner.config.get_verbosity() >= 0:
+        is_shown = even_if_quiet or self._owner.config.get_verbosity() >= 0
+        if reporter is not None and is_shown:
             reporter.ensure_newline()
             if self._owner.config.get_terminal_writer().width_of_current_line:
                 reporter.write_line("")  # the reporter does not know of a line of xdist's
@@ -152,10 +163,13 @@ class EvalTerminal:
         in_flight = self._owner.in_flight
         if in_flight is None:
             return
-        if self._view is not None:
-            self._view.draw(lambda: f"evals: {self._progress.text(in_flight, self._owner.oldest)}")
-        else:
-            self._progress.draw(in_flight, lambda: self._owner.oldest)
+        refusing = self._owner.refusing
+        self._refusals.note(refusing, self._owner.owned)
+        if self._view is None:
+            self._progress.draw(in_flight, lambda: self._owner.oldest, refusing)
+            return
+        text = self._progress.text
+        self._view.draw(lambda: f"evals: {text(in_flight, self._owner.oldest, refusing)}")
 
     def settle(self) -> None:
         """Put back what pytest's output has pushed away, as nothing may come for a while."""
@@ -259,6 +273,9 @@ class EvalTerminal:
             self._tell_results(reporter, run)
         for text in self._owner.held_back:
             reporter.write_line(self._owner.clean(text), yellow=True)
+        command = how_to_go_on(reporter.config, runs)
+        if command is not None:
+            reporter.write_line(self._owner.clean(f"go on: {command}"), bold=True)
 
     def tell_first(self, reporter: pytest.TerminalReporter, runs: Sequence[OwnedRun]) -> None:
         """Print what stands before the table."""
@@ -281,7 +298,7 @@ class EvalTerminal:
                 yellow=True,
                 bold=True,
             )
-        for line in run.red_lines:
+        for line in (*run.red_lines, *told_misses(run, reporter.config)):
             reporter.write_line(line, red=True)
         for line in run.slow_calls.lines(run.spec.name):
             reporter.write_line(visible(line), yellow=True)
@@ -297,6 +314,11 @@ class EvalTerminal:
                 yellow=True,
                 bold=True,
             )
+
+
+def _asked(run: OwnedRun) -> str:
+    """Return what a run rolls out: a model, or test functions of which none was named."""
+    return "test functions" if run.facts.model == PYTHON else run.facts.model
 
 
 def _counted(count: int, noun: str) -> str:

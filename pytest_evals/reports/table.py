@@ -114,7 +114,7 @@ def cells(summary: EvalSummary, label: str) -> dict[str, str]:
         "reward": _reward(summary),
         "pass@k": "" if best is None else f"@{best} {rounded(summary.pass_at_k[best])}",
         "errors": str(summary.unmeasured + summary.broken),
-        "tokens in/out": f"{_count(summary.input_tokens)}/{_count(summary.output_tokens)}",
+        "tokens in/out": _tokens(summary),
         "cost": "" if summary.cost is None else _usd(summary.cost["total_usd"]),
         "time": _time(summary.seconds),
         "verdict": verdict if summary.gated else f"{verdict}, not gated",
@@ -237,6 +237,12 @@ def _reward(summary: EvalSummary) -> str:
         return "n/a"
     error = summary.standard_error
     return f"{rounded(summary.mean_reward)} ± {'n/a' if error is None else rounded(error)}"
+
+
+def _tokens(summary: EvalSummary) -> str:
+    if summary.input_tokens is None and summary.output_tokens is None:
+        return "n/a"
+    return f"{_count(summary.input_tokens)}/{_count(summary.output_tokens)}"
 
 
 def _count(number: int | None) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_evals.clients.adaptive_limit import START, AdaptiveLimit, limit_of, limited_as
-from pytest_evals.clients.request_limits import RequestLimits, held_back
+from pytest_evals.clients.request_limits import RequestLimits, held_back, refusing
 from pytest_evals.endpoints.endpoint import Endpoint, ServeCommand
 
 
@@ -110,3 +110,14 @@ def test_what_the_summary_says(count: int, words: str) -> None:
         f"m at https://x/v1 held the run back: {words} refused as too many; down to 16 in flight"
         " there, 17 at the end"
     ]
+
+
+def test_refusals_are_told_while_they_go_on() -> None:
+    calm, busy = AdaptiveLimit(16), AdaptiveLimit(16)
+    assert refusing([calm, busy], 0.0) == ""
+    busy.refused(100.0, epoch=0, in_flight=16)
+    assert refusing([calm, busy], 100.0) == "refused once (429)"
+    busy.refused(100.0, epoch=0, in_flight=16, count=31, pause=60)
+    assert refusing([calm, busy], 100.5) == "refused 32 times (429), waiting 60 s"
+    assert refusing([calm, busy], 159.9) == "refused 32 times (429), waiting 1 s"
+    assert refusing([calm, busy], 161.0) == ""

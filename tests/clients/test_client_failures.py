@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -9,7 +10,8 @@ from multidict import CIMultiDict
 from pytest_evals.clients.connection import Reply
 from pytest_evals.clients.failures import failure_of, refusal_of
 from pytest_evals.clients.retries import Failure
-from pytest_evals.clients.target import Target
+from pytest_evals.clients.target import Target, target_of
+from pytest_evals.endpoints.endpoint import Endpoint
 from pytest_evals.endpoints.secrets import Secrets
 from pytest_evals.errors import Error, ModelError, OverlongPromptError, RejectedError
 
@@ -37,6 +39,22 @@ def failed(
 
 def said(message: str, code: str | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "type": "invalid_request_error", "code": code}}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_of_requests_without_a_key_says_what_to_set(status: int) -> None:
+    endpoint = Endpoint(model="m", url="https://host/v1", key_var=None, label="x")
+    reply = Reply(status, CIMultiDict(), b"no")
+    words = str(refusal_of(reply, target_of(endpoint, None, 600)).error)
+    assert words == (
+        f"https://host/v1 refuses requests without a key ({status}): no"
+        " (name its variable: api_key_var in the eval, or key in its row of the registry)"
+    )
+    carried: list[tuple[str | None, dict[str, str]]] = [("k", {}), (None, {"Authorization": "k"})]
+    for key, headers in carried:
+        known = dataclasses.replace(endpoint, headers=headers)
+        words = str(refusal_of(reply, target_of(known, key, 600)).error)
+        assert words == f"https://host/v1 refuses the key ({status}): no"
 
 
 @pytest.mark.parametrize(
@@ -74,8 +92,9 @@ def test_statuses_that_will_not_pass_are_not(status: int) -> None:
     assert not failed(status).retried
 
 
-def test_a_4xx_shows_that_the_server_is_up_and_a_5xx_does_not() -> None:
-    assert failed(429).alive
+def test_a_4xx_shows_that_the_server_is_up_and_a_refusal_or_a_5xx_does_not() -> None:
+    assert failed(409).alive
+    assert not failed(429).alive
     assert not failed(500).alive
 
 

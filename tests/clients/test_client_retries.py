@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
 
+from pytest_evals.clients.request_slots import Fixed, RequestSlots
 from pytest_evals.clients.retries import Failure, GiveUp, Retries, RetryPolicy, decide, retry_after
 from pytest_evals.errors import Error, ModelError, OverlongPromptError, RejectedError
 from pytest_evals.messages import Message, Response
@@ -13,6 +15,7 @@ from pytest_evals.messages import Message, Response
 POLICY = RetryPolicy()
 DOWN = Failure(ModelError("down"), retried=True)
 BUSY = Failure(ModelError("busy"), retried=True, alive=True)
+FULL = Failure(ModelError("full"), retried=True, refused=True)
 
 
 def decision(
@@ -159,9 +162,66 @@ async def test_once_answered_an_endpoint_is_tried_longer() -> None:
     assert (await rehearsal.run()).requests == 8
 
 
-async def test_a_rate_limit_shows_that_the_server_is_up() -> None:
+async def test_a_conflict_shows_that_the_server_is_up() -> None:
     rehearsal = Rehearsal(*[BUSY] * 7, answered())
     assert (await rehearsal.run()).requests == 8
+
+
+async def test_a_server_that_only_refuses_is_soon_given_up() -> None:
+    rehearsal = Rehearsal(*[FULL] * 9)
+    with pytest.raises(ModelError, match=r"^full \(gave up after 4 requests\)$"):
+        await rehearsal.run()
+    rehearsal = Rehearsal(answered(), *[FULL] * 7, answered())
+    await rehearsal.run()
+    assert (await rehearsal.run()).requests == 8
+
+
+async def test_after_one_was_given_up_the_others_that_were_refused_are_too() -> None:
+    sent: list[int] = []
+    retries = Retries(POLICY, sleep=lambda _: asyncio.sleep(0), draw=lambda: 0.0)
+
+    def sender(number: int) -> Callable[[], Awaitable[Failure]]:
+        async def send() -> Failure:
+            sent.append(number)
+            return FULL
+
+        return send
+
+    outcomes = await asyncio.gather(
+        *(retries.run(sender(number)) for number in range(32)), return_exceptions=True
+    )
+    assert all(isinstance(outcome, ModelError) for outcome in outcomes)
+    assert set(sent) == set(range(32))
+    assert len(sent) < 4 * 32
+    assert any("as all others were refused too" in str(outcome) for outcome in outcomes)
+
+
+async def test_refusals_are_waited_out_while_a_slow_server_seems_to_serve() -> None:
+    may_answer = asyncio.Event()
+    now = [0.0]
+
+    async def sleep(seconds: float) -> None:
+        now[0] += seconds
+        await asyncio.sleep(0)
+
+    slots = RequestSlots(Fixed(), None)
+    retries = Retries(POLICY, slots, sleep=sleep, clock=lambda: now[0], draw=lambda: 0.0)
+
+    async def slow() -> Response:
+        await may_answer.wait()
+        return answered()
+
+    refusals = iter([*[FULL] * 6])
+
+    async def refused() -> Response | Failure:
+        outcome = next(refusals, None)
+        return answered() if outcome is None else outcome
+
+    serving = asyncio.create_task(retries.run(slow))
+    await asyncio.sleep(0)
+    assert (await retries.run(refused)).requests == 7
+    may_answer.set()
+    await serving
 
 
 async def test_the_clock_bounds_a_request_that_keeps_being_put_off() -> None:

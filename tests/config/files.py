@@ -45,6 +45,10 @@ class Files:
             self.read(text, **levels)
         return str(caught.value).replace(str(self.path.parent) + "/", "")
 
+    def error_of_file(self) -> str:
+        """Return the error of the file as it is."""
+        return self.error(self.path.read_text(encoding="utf-8"))
+
 
 def one(key_line: str) -> str:
     return f'[[eval]]\nenv_id = "a"\n{key_line}\n'

@@ -56,6 +56,10 @@ def test_a_server_that_a_stronger_level_names_is_not_sent_what_is_meant_for_anot
     assert merge_levels([{"endpoint_id": "local"}, weaker]) == {"endpoint_id": "local"}
     assert merge_levels([{"provider": "vllm"}, weaker]) == {"provider": "vllm", "model": "m"}
     assert merge_levels([{"model": "x"}, weaker]) == {**weaker, "model": "x"}
+    elsewhere = {"api_base_url": "https://other"}
+    assert "provider" not in merge_levels([elsewhere, weaker])
+    of_one_level = {**elsewhere, "provider": "openai"}
+    assert merge_levels([of_one_level, weaker])["provider"] == "openai"
     of_the_file = {"endpoint_id": "local", **ADDRESS}
     assert merge_levels([of_the_file, weaker]) == of_the_file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_evals.config.settings import Settings
-from pytest_evals.config.sidecar import is_sidecar
+from pytest_evals.config.sidecar import is_sidecar, lost_gates
 
 from .files import Files
 
@@ -94,3 +94,55 @@ def test_a_sidecar_is_no_eval_file(files: Files) -> None:
     assert "these are the gates of bench.toml; run that file" in files.error("a = []")
     owner.unlink()
     assert not is_sidecar(files.path)  # nothing it could belong to: a file of that name
+    assert "neither bench.toml nor bench.evals.toml beside them" in files.error_of_file()
+    files.path.write_text(EVALS)
+    assert len(files.read(EVALS).evals) == 3
+
+
+@pytest.mark.parametrize("name", ["bench.gates.toml", "bench.evals.gates.toml"])
+def test_both_names_beside_an_eval_file(files: Files, name: str) -> None:
+    files.path = files.path.with_name("bench.evals.toml")
+    sidecar = files.path.with_name(name)
+    sidecar.write_text('a = ["reward >= 0.8"]')
+    config = files.read(EVALS)
+    assert config.evals[0].gates[0].text == "reward >= 0.8"
+    assert config.evals[0].origins["gates.0"] == f"{name}:1"
+    assert not lost_gates(sidecar.parent)
+    files.path = sidecar
+    assert "these are the gates of bench.evals.toml; run that file" in files.error_of_file()
+
+
+def test_two_sidecars_are_a_mistake(files: Files) -> None:
+    files.path = files.path.with_name("bench.evals.toml")
+    for name in ("bench.gates.toml", "bench.evals.gates.toml"):
+        files.path.with_name(name).write_text('a = ["reward >= 0.8"]')
+    assert files.error(EVALS) == (
+        "bench.evals.toml: its gates stand in both bench.evals.gates.toml and bench.gates.toml;"
+        " keep them in one file"
+    )
+
+
+def test_the_exact_name_comes_first(files: Files) -> None:
+    beside(files, 'a = ["reward >= 0.8"]')
+    assert files.read(EVALS).evals[0].gates[0].text == "reward >= 0.8"
+    files.path = files.path.with_name("bench.evals.toml")
+    assert files.read(EVALS).evals[0].gates[0].default
+
+
+def test_a_file_without_evals_owns_no_gates_of_another(files: Files) -> None:
+    files.path.write_text("[tool]\n")
+    beside(files, 'a = ["reward >= 0.8"]')
+    files.path = files.path.with_name("bench.evals.toml")
+    assert files.read(EVALS).evals[0].gates[0].text == "reward >= 0.8"
+
+
+def test_gates_that_belong_to_no_eval_file(files: Files) -> None:
+    files.read(EVALS)
+    folder = files.path.parent
+    assert not lost_gates(folder)
+    (folder / "bnech.gates.toml").write_text("a = [")
+    (folder / "own.gates.toml").write_text(EVALS)  # an eval file
+    (folder / "folder.gates.toml").mkdir()
+    ((path, text),) = lost_gates(folder)
+    assert path.name == "bnech.gates.toml"
+    assert "there is neither bnech.toml nor bnech.evals.toml beside them" in text

@@ -154,9 +154,31 @@ def test_managed_row_is_not_started_when_requests_go_elsewhere(
     assert "{port}" not in endpoint.url
 
 
-def test_server_on_this_machine_does_not_get_the_default_providers_key(tmp_path: Path) -> None:
-    assert resolve(tmp_path, model="m", api_base_url="http://localhost:8000/v1").key_var is None
-    assert resolve(tmp_path, model="m", api_base_url="https://host/v1").key_var == "PRIME_API_KEY"
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8000/v1",
+        "https://host/v1",
+        "http://host/v1",
+        "http://api.pinference.ai/api/v1",
+        "https://api.pinference.ai:8443/api/v1",
+        "https://api.pinference.ai.evil.org/api/v1",
+        "https://api.pinference.ai@evil.org/api/v1",
+    ],
+)
+def test_no_other_server_gets_the_default_providers_key(tmp_path: Path, url: str) -> None:
+    assert resolve(tmp_path, model="m", api_base_url=url).key_var is None
+    named = resolve(tmp_path, model="m", api_base_url=url, api_key_var="PRIME_API_KEY")
+    assert named.key_var == "PRIME_API_KEY"
+    chosen = resolve(tmp_path, model="m", api_base_url=url, provider="prime")
+    assert chosen.key_var == "PRIME_API_KEY"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.pinference.ai/api/v2", "https://API.pinference.ai:443/api/v1/"]
+)
+def test_the_default_provider_at_another_path_keeps_its_key(tmp_path: Path, url: str) -> None:
+    assert resolve(tmp_path, model="m", api_base_url=url).key_var == "PRIME_API_KEY"
 
 
 def test_key_of_a_server_that_takes_none(tmp_path: Path) -> None:

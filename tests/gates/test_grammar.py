@@ -10,6 +10,7 @@ import pytest
 from pytest_evals.gates.grammar import (
     Gate,
     GateSyntaxError,
+    doubtful,
     impossible,
     parse_gate,
     parse_gates,
@@ -225,3 +226,24 @@ def test_possible_gates(text: str) -> None:
 def test_k_beyond_the_range_of_float_is_impossible() -> None:
     gate = parse_gate(f"pass@{'9' * 400} >= 0.5")
     assert "needs 999" in (impossible(gate, num_examples=1, rollouts_per_example=1) or "")
+
+
+@pytest.mark.parametrize(
+    ("written", "is_doubtful"),
+    [
+        ("reward >= 80", True),
+        ("reward > 1", True),
+        ("reward < 0", True),
+        ("reward >= 1", False),
+        ("reward <= 80", False),
+        ("correct >= 80", False),
+        ({"metric": "reward", "min": 80, "range": [0, 100]}, False),
+    ],
+)
+def test_limits_that_a_reward_of_0_to_1_cannot_clear(written: Any, is_doubtful: bool) -> None:
+    (gate, *_) = parse_gates([written])
+    text = doubtful(gate)
+    assert (text is not None) is is_doubtful
+    assert impossible(gate, num_examples=100, rollouts_per_example=1) is None
+    if text is not None:
+        assert "cannot pass with rewards between 0 and 1" in text

@@ -451,3 +451,11 @@ def test_a_computed_value_decides_nothing_while_rollouts_are_unmeasured() -> Non
     ]
     measured = Measurements.from_rows(rows, planned=Plan(1, 2))
     assert judge(gate, measured, computed=99.0).outcome == "inconclusive"
+
+
+def test_too_few_examples_to_see_any_drop() -> None:
+    line = verdict("reward >= 0.5", measured([[1], [0]])).line
+    assert "too few examples to see any drop" in line
+    assert "can see" not in line
+    spread = measured([[100], [0], [100]])  # without a range nothing is known of it
+    assert "can see a drop of" in verdict("reward >= 50", spread).line

@@ -70,6 +70,7 @@ def test_nothing_starts_once_the_tokens_are_used(project: Project) -> None:
     assert tokens_of(project) <= 100 + 8 * per_rollout
     left = 40 - asked
     assert result.ret == 1
+    result.stdout.fnmatch_lines(["go on: pytest * bench.toml *=100 * --evals-resume"])
     result.assert_outcomes(passed=asked, skipped=left, failed=1)
     result.stdout.fnmatch_lines(
         [

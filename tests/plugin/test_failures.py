@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from xml.etree import ElementTree
@@ -10,7 +11,7 @@ import pytest
 
 from pytest_evals.demo.server import DemoServer
 
-from .conftest import Project
+from .conftest import SUMS, Project
 
 ONE_EVAL = '[[eval]]\nenv_id = "sums"\n'
 FIRST_AND_REST = {"errors": 1, "skipped": 11, "failed": 1}
@@ -45,6 +46,19 @@ def test_server_that_always_fails(project: Project, impatient: None) -> None:
     assert result.ret == 1
     result.assert_outcomes(**FIRST_AND_REST)
     result.stdout.fnmatch_lines(["ERROR bench.toml::sums::0-r? - unmeasured: *500*"])
+
+
+@pytest.mark.workers
+def test_a_server_that_only_refuses_is_soon_given_up(project: Project, impatient: None) -> None:
+    with DemoServer(status=429) as server:
+        project.evals(ONE_EVAL + "num_examples = 8\nrollouts_per_example = 4\n", url=server.url)
+        project.environment("sums", SUMS.replace("examples=4", "examples=8"))
+        result = project.run("bench.toml")
+        assert server.requests <= 4 * 32
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["ERROR bench.toml::sums::* - unmeasured: *429*gave up after *"])
+    log = (project.runs()[0] / "run.log").read_text()
+    assert re.search(r"requests of this session were refused (once|\d+ times) \(429\)", log)
 
 
 def test_rejected_key_shows_the_servers_words_once(
@@ -520,3 +534,12 @@ def test_the_summary_begins_with_the_cause(project: Project, url: str) -> None:
     result.stdout.fnmatch_lines(
         [f"{project.path}/bench.toml:6: {cause}", f"ERROR bench.toml - {cause} (bench.toml:6)"]
     )
+
+
+def test_a_session_that_stopped_claims_no_skipped_rollouts(project: Project) -> None:
+    project.environment("sums", SUMS.replace("return float(", "raise KeyError(answer)\n        ("))
+    with DemoServer(latency=0.05) as server:
+        project.evals(ONE_EVAL, url=server.url)
+        result = project.run("bench.toml", "-x", "--evals-max-concurrent=4")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["1 rollout of sums failed or ended in an error"])

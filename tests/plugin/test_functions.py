@@ -27,6 +27,33 @@ CITIES = """
 """
 
 
+@pytest.mark.parametrize("rollouts", ["", "workers"])
+def test_lf_after_a_red_gate_runs_the_function_anew(
+    project: FunctionProject, rollouts: str
+) -> None:
+    project.write(
+        CITIES
+        + """
+    @evals(rollouts=2, gates=["reward >= 0.5"])
+    async def test_fine(): ...
+
+    def test_plain(): ...
+    """
+    )
+    workers = ["-p", "xdist", "-n", "2"] if rollouts else []
+    args = [*workers, "-p", "cacheprovider"] if workers else ["-p", "cacheprovider"]
+    assert project.run(*args).ret == 1
+    for _ in range(2):
+        result = project.run(*args, "--lf")
+        result.assert_outcomes(passed=4 + 1, failed=1)
+        assert "NOT JUDGED" not in result.stdout.str()
+    source = project.path / "test_it.py"
+    source.write_text(source.read_text().replace('== "Rome"', '!= ""'))
+    result = project.run(*args, "--lf")
+    result.assert_outcomes(passed=6)
+    assert result.ret == 0
+
+
 def test_node_ids(project: FunctionProject) -> None:
     project.write(
         CITIES
@@ -486,6 +513,10 @@ def test_name_of_the_function_selects_gates_too(project: FunctionProject) -> Non
     project.write(CITIES + "\n    def test_other(): ...\n")
     result = project.run("test_it.py::test_it")
     result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(
+        ["evals: 1 eval, 4 rollouts of test functions, *", "*  n/a  *FAILED"]
+    )
+    assert "n/a/n/a" not in result.stdout.str()
 
 
 def test_last_failed(project: FunctionProject) -> None:
@@ -501,7 +532,7 @@ def test_last_failed(project: FunctionProject) -> None:
     path.write_text(path.read_text().replace("raise ValueError", "return 0.5"))
     result = project.run("--lf", "-v")
     result.stdout.fnmatch_lines(["test_it.py::test_it?r1? SCORED 0.5*"])
-    result.assert_outcomes(passed=1, failed=1)
+    result.assert_outcomes(passed=3 + 1)
 
 
 def test_marks_select(project: FunctionProject) -> None:

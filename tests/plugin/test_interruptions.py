@@ -58,6 +58,8 @@ def test_ctrl_c(own_project: Project) -> None:
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 2, output
+    line = next(line for line in output.splitlines() if line.startswith("go on: pytest "))
+    assert line.endswith(" bench.toml -v --junitxml=evals.xml --evals-resume")
     assert time.monotonic() - begun < 10.0  # 2 s on a machine that does nothing else
     assert not [word for word in NOISE if word in output], output
     assert "NOT JUDGED: sums: error_rate <= 0: stopped after" in output

@@ -94,6 +94,31 @@ def test_text(clock: Clock) -> None:
     )
 
 
+def test_refused_requests_are_told(clock: Clock) -> None:
+    config = Config(isatty=False)
+    progress = progress_of(config)
+    progress.begin(10)
+    clock.now += 15
+    progress.draw(4, refusing="refused 32 times (429), waiting 1 s")
+    assert config.reporter.lines[-1] == (
+        "evals: 0/10 done, 4 in flight, refused 32 times (429), waiting 1 s, 0 errors, 15 s elapsed"
+    )
+
+
+def test_a_plain_line_begins_on_a_line_of_its_own(clock: Clock) -> None:
+    config = Config(isatty=False)
+    config.writer.width_of_current_line = 7  # letters of xdist, of which the reporter knows nothing
+    progress = progress_of(config)
+    progress.begin(10)
+    clock.now += 15
+    progress.draw(4)
+    assert config.reporter.lines == [
+        "",
+        "",
+        "evals: 0/10 done, 4 in flight, 0 errors, 15 s elapsed",
+    ]
+
+
 def test_live_line_is_drawn_below_and_erased(clock: Clock) -> None:
     config = Config(isatty=True)
     progress = progress_of(config)

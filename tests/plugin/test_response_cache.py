@@ -85,8 +85,11 @@ def test_what_is_not_known_fails_its_rollout(
     bench = project.path / "bench.toml"
     bench.write_text(bench.read_text().replace("num_examples = 5", "num_examples = 6"))
     result = project.run("bench.toml", "--evals-cache=read", "-rE")
-    result.assert_outcomes(passed=11, errors=2, failed=1)
+    result.assert_outcomes(passed=11, errors=1, skipped=1, failed=1)
     assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["2 of 12 rollouts of pens need answers that are not in the cache, .evals_cache"]
+    )
     result.stdout.fnmatch_lines(["*unmeasured: CacheMissError: *record it with --evals-cache=*"])
     rows = project.rows(project.runs()[-1])
     states = [row["state"] for row in rows]

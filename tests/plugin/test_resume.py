@@ -112,6 +112,16 @@ def incomplete(project: Project, server: Counting, change: Edit = first_only) ->
     return folder
 
 
+def test_quiet_sessions_say_what_they_continue(project: Project, server: Counting) -> None:
+    project.evals(ONE, url=server.url)
+    result = project.run("bench.toml", "-q", "--evals-resume")
+    result.stdout.fnmatch_lines(["evals: sums: a new run begins: no run of it is incomplete"])
+    result.stdout.no_fnmatch_line("go on: *")
+    edit(project.runs()[0], first_only)
+    result = project.run("bench.toml", "-q", "--evals-resume")
+    result.stdout.fnmatch_lines(["evals: sums: continuing *: 6 of 12 rollouts are done"])
+
+
 @pytest.mark.workers
 def test_only_what_is_missing_is_asked(project: Project, server: Counting) -> None:
     folder = incomplete(project, server)

@@ -237,3 +237,20 @@ def test_free_when_unused(pytester: pytest.Pytester) -> None:
     assert "EXTRA [] []" in done.stdout, done.stdout + done.stderr
     assert "THREADS 1" in done.stdout
     assert sorted(pytester.path.iterdir()) == before
+
+
+def test_eval_files_that_nobody_asked_for_are_told_where_nothing_ran(
+    project: Project, url: str
+) -> None:
+    if "-n" in project.plugin_args:
+        pytest.skip("workers collect")
+    for name in ("a.evals.toml", "sub/b.evals.toml"):
+        (project.path / "sub").mkdir(exist_ok=True)
+        project.evals('[[eval]]\nenv_id = "sums"\n', url=url, name=name)
+    told = "evals: 2 eval files were not collected; --evals collects them: pytest . --evals"
+    for arguments in (["."], ["."], ["-q"]):
+        result = project.run(*arguments)
+        assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+        assert told in result.outlines
+    (project.path / "test_plain.py").write_text("def test_it(): pass")
+    assert "not collected" not in project.run(".").stdout.str()

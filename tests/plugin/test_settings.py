@@ -89,6 +89,31 @@ def test_gates_of_a_sidecar_judge(project: Project, url: str) -> None:
     result.stdout.fnmatch_lines(["*turns 1.000 > 0.5*"])
 
 
+@pytest.mark.workers
+def test_a_limit_out_of_reach_is_a_warning_in_the_header(project: Project, url: str) -> None:
+    project.evals(ONE_EVAL + 'num_examples = 1\ngates = ["reward >= 80"]\n', url=url)
+    result = project.run("bench.toml", "--evals-show-config")
+    assert result.ret == 1
+    lines = result.outlines
+    (header,) = [line for line in lines if line.startswith("evals: sums: 'reward >= 80' cannot")]
+    assert lines.index(header) < next(i for i, line in enumerate(lines) if "FAILURES" in line)
+    assert f"# asks demo-small at {url}" in lines
+
+
+@pytest.mark.workers
+def test_gates_that_nothing_would_be_judged_by_are_an_error(project: Project) -> None:
+    with DemoServer() as server:
+        project.evals(ONE_EVAL, url=server.url, name="bench.evals.toml")
+        project.evals(ONE_EVAL, url=server.url, name="other.evals.toml")
+        (project.path / "bnech.gates.toml").write_text('sums = ["reward >= 2"]\n')
+        result = project.run("bench.evals.toml", "other.evals.toml")
+        assert server.requests == 0
+    assert result.ret != 0
+    output = result.stdout.str()
+    assert output.count("these gates belong to no eval file") >= 1
+    result.assert_outcomes(errors=1)
+
+
 def test_a_sidecar_is_collected_by_no_pattern(project: Project, url: str) -> None:
     (project.path / "suite").mkdir()
     project.evals(ONE_EVAL, url=url, name="suite/bench.toml")

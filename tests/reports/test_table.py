@@ -96,7 +96,7 @@ def test_the_whole_screen() -> None:
         " bounds 0.276 and 1.000, can see a",
         "          drop of 0.276)",
         "  passed  error_rate 0.000 <= 0 (no errors in 9 rollouts)",
-        "gsm8k       openai/gpt-4.1-mini  4x1  0.750 ± 0.250                 2        n/a/n/a"
+        "gsm8k       openai/gpt-4.1-mini  4x1  0.750 ± 0.250                 2            n/a"
         "  2m05s  FAILED",
         "  2 of 4 rollouts scored: 1 unmeasured, 1 broken",
         "  served by gpt-4.1-mini-2025",

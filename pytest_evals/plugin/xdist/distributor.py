@@ -269,7 +269,10 @@ class Distributor:
         self._lender = Lender(limits_of(evals.limit, specs), self.tell)
         self._lender.join(self._present)
         self._requests.join(self._present)
-        evals.told_held_back = self._requests.held_back
+        evals.told_held_back, evals.told_refusing = (
+            self._requests.held_back,
+            self._requests.refusing,
+        )
 
     def _send_start(self, node: Any) -> None:
         current = str(self.evals.current) if self.evals and self.evals.current else None

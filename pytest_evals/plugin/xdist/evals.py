@@ -47,6 +47,7 @@ class DistributedEvals(EvalOwner):
         current: the folder where each worker keeps which rollout is on its CPU.
         dead_workers: what those that died had done.
         told_held_back: says which endpoints held the run back.
+        told_refusing: says that endpoints refuse requests.
     """
 
     def __init__(self, config: pytest.Config, plan: Mapping[str, Any]) -> None:
@@ -66,6 +67,7 @@ class DistributedEvals(EvalOwner):
         self._verdicts: dict[str, Verdict | None] = {}
         self._in_flight: Callable[[], int] | None = None
         self.told_held_back: Callable[[], list[str]] = list
+        self.told_refusing: Callable[[], str] = str
         self.hide_variables(plan["keys"])
         self._registries = RegistrySecrets(config, self.secrets)
         self.terminal = EvalTerminal(self)
@@ -117,6 +119,11 @@ class DistributedEvals(EvalOwner):
         return self._notices
 
     @property
+    def refusing(self) -> str:
+        """Say that endpoints refuse requests as too many; "" while none does."""
+        return self.told_refusing()
+
+    @property
     def held_back(self) -> list[str]:
         """Which endpoints held the run back, a line each."""
         return self.told_held_back()
@@ -150,6 +157,8 @@ class DistributedEvals(EvalOwner):
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
+            if config.get_terminal_writer().width_of_current_line:
+                reporter.write_line("")  # the reporter does not know of a line of xdist's
             for line in [*self.terminal.shown_config(), *self.terminal.header(self.owned)]:
                 reporter.write_line(line)
         runs = [run for run in self.owned if self.begins(run)]

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any
 
 from ...clients.adaptive_limit import AdaptiveLimit, limit_of, limited_as
-from ...clients.request_limits import held_back
+from ...clients.request_limits import held_back, refusing
 from ...clients.request_slots import RequestSlots
 from ...endpoints.endpoint import Endpoint
 from .leases import SESSION, Grant, Leases, Need
@@ -61,6 +61,10 @@ class RequestLender:
         if worker in self._nodes:
             for name, told in news.items():
                 self._note(worker, name, told)
+
+    def refusing(self) -> str:
+        """Say that endpoints refuse requests as too many; "" while none does."""
+        return refusing(list(self._limits.values()), monotonic())
 
     def held_back(self) -> list[str]:
         """Say which endpoints held the run back, a line each."""
