@@ -257,7 +257,7 @@ async def test_a_token_that_ends_one_turn_and_begins_the_next_is_sent_once() -> 
     assert vllm.asked[-1][1]["tokens"][-5:] == [*WRITTEN, 60, ASSISTANT]
 
 
-async def test_a_bad_key_is_told() -> None:
+async def test_a_missing_key_is_told() -> None:
     vllm = Vllm(ALL)
     async with serving(vllm) as client:
         first = await say(client, QUESTION)
