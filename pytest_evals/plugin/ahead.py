@@ -51,6 +51,8 @@ class RolloutsAhead:
         # None for what an earlier session has done: it is read when it is its turn.
         self._arrived: dict[RolloutItem, RolloutResult | None] = {}
         self._ready: deque[RolloutItem] = deque()
+        # `next_waiting` has met a call of `wake`, which is for whoever waits next.
+        self._is_woken = False
 
     def start(self, items: list[RolloutItem]) -> None:
         """Start the engine and the servers it needs, and the rollouts of `items`."""
@@ -77,7 +79,7 @@ class RolloutsAhead:
         """Return the next item whose rollout has ended already, or None."""
         while self._ready or not self._inbox.empty():
             if not self._ready:
-                self.wait()
+                self._take(self._inbox.get())
                 continue
             item = self._ready.popleft()
             if item in self._arrived:
@@ -90,8 +92,13 @@ class RolloutsAhead:
 
     def wait(self) -> None:
         """Wait until a rollout has ended or somebody calls `wake`."""
-        result = self._inbox.get()
+        if not self._is_woken:
+            self._take(self._inbox.get())
+        self._is_woken = False
+
+    def _take(self, result: RolloutResult | None) -> None:
         if result is None:
+            self._is_woken = True
             self._act()
         else:
             self._ready.append(self._taken(result))

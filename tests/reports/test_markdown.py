@@ -36,7 +36,7 @@ def test_evals_gates_and_notes() -> None:
     )
     lines = text.splitlines()
     assert lines[0] == "### Evals: failed"
-    assert "| sums | m | 4x1 | 0.500 ± 0.289 | 0 | n/a/n/a | 1.0s | **FAILED** |" in lines
+    assert "| sums | m | 4x1 | 0.500 ± 0.289 | 0 | n/a | 1.0s | **FAILED** |" in lines
     assert any(
         line.startswith("| sums | reward >= 0.8 | **FAILED** | reward 0.500 <") for line in lines
     )
