@@ -54,7 +54,7 @@ METADATA_KEYS = {
     **dict.fromkeys(("verdict", "gated", "gates", "standard_error"), "our keys: gates"),
     **dict.fromkeys(("fingerprint", "session", "writer"), "our keys: resuming"),
     **dict.fromkeys(
-        ("cached_answers", "cost", "extra_env_kwargs", "reward_errors", "served_models"),
+        ("cached_answers", "cost", "extra_env_kwargs", "paid", "reward_errors", "served_models"),
         "our keys: how it was measured",
     ),
 }
