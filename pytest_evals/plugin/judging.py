@@ -10,10 +10,11 @@ import pytest
 
 from . import itemless
 from .nodes import GateItem
+from .red_reports import RedReports
 from .session import EvalSession
 
 
-class JudgeLoop:
+class JudgeLoop(RedReports):
     """Leaves the gates of a session, and reports what comes of them."""
 
     def __init__(self, session: EvalSession) -> None:
@@ -36,16 +37,6 @@ class JudgeLoop:
         for item in session.items:
             assert isinstance(item, GateItem)
             item.run.select(item)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note which gates are red, whoever made them so."""
-        report = yield
-        if isinstance(item, GateItem):
-            item.run.note_red(item.name, has_failed=report.failed, when=report.when)
-        return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:

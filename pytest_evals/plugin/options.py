@@ -24,16 +24,32 @@ CACHE_MODES = ("read-write", "read", "off")
 # How many eval files were not asked for.
 _LEFT_OUT: pytest.StashKey[int] = pytest.StashKey()
 
+# Options that stand without a value, and have no ini key.
+_SWITCHES = {
+    "--evals": "Collect the eval files inside the folders named on the command line",
+    "--evals-show-config": (
+        "Print each eval as it was resolved, in TOML, with the source of each value; with"
+        " --collect-only nothing runs"
+    ),
+    "--evals-partial": "Let a selection (-k, node ids) leave gates unjudged, and fail no run for it",
+    "--evals-resume-anyway": "Continue a run although the version of its environment has changed",
+    "--evals-resume-legacy": (
+        "Continue runs by the rule of verifiers: only env_id, model and numbers are compared,"
+        " and rollouts that ended in an error are done"
+    ),
+    "--evals-sequential": (
+        "Run one rollout at a time, in the main thread, so that breakpoint() works in it;"
+        " --pdb and --trace imply it"
+    ),
+}
+
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare every option and ini key of the plugin."""
     group = parser.getgroup("evals", "evals: language models on environments")
-    group.addoption(
-        "--evals",
-        action="store_true",
-        dest="evals",
-        help="Collect the eval files inside the folders named on the command line",
-    )
+    for name, text in _SWITCHES.items():
+        dest = name.removeprefix("--").replace("-", "_")
+        group.addoption(name, action="store_true", dest=dest, help=text)
     group.addoption(
         "--evals-env-id",
         action="append",
@@ -44,13 +60,6 @@ def add_options(parser: pytest.Parser) -> None:
     )
     settings.add_settings(parser, group)
     judging_options.add_judging_options(group)
-    group.addoption(
-        "--evals-show-config",
-        action="store_true",
-        dest="evals_show_config",
-        help="Print each eval as it was resolved, in TOML, with the source of each value; with"
-        " --collect-only nothing runs",
-    )
     group.addoption(
         "--evals-save-baseline",
         type=baseline_name,
@@ -64,32 +73,6 @@ def add_options(parser: pytest.Parser) -> None:
         metavar=("RUN", "RUN"),
         dest="evals_compare",
         help="Say in what two runs differ (folders, results.jsonl or baselines), and run nothing",
-    )
-    group.addoption(
-        "--evals-partial",
-        action="store_true",
-        dest="evals_partial",
-        help="Let a selection (-k, node ids) leave gates unjudged without failing the run",
-    )
-    group.addoption(
-        "--evals-resume-anyway",
-        action="store_true",
-        dest="evals_resume_anyway",
-        help="Continue a run although the version of its environment has changed",
-    )
-    group.addoption(
-        "--evals-resume-legacy",
-        action="store_true",
-        dest="evals_resume_legacy",
-        help="Continue runs by the rule of verifiers: only env_id, model and numbers are compared,"
-        " and rollouts that ended in an error are done",
-    )
-    group.addoption(
-        "--evals-sequential",
-        action="store_true",
-        dest="evals_sequential",
-        help="Run one rollout at a time, in the main thread, so that breakpoint() works in it;"
-        " --pdb and --trace imply it",
     )
     group.addoption(
         "--evals-verifiers",

@@ -21,6 +21,7 @@ from .following import Following
 from .item_run import ItemRun
 from .nodes import EvalItem, GateItem, RolloutItem
 from .phases import leave_uncaptured
+from .red_reports import RedReports
 from .sequential import RolloutsInTurn
 from .signals import StopSignals, interrupts_ignored
 from .starting import ResultsError
@@ -34,7 +35,7 @@ TURN_SECONDS = 0.05
 _Pending: TypeAlias = dict[ItemRun, dict[EvalItem, None]]
 
 
-class RunLoop:
+class RunLoop(RedReports):
     """Keeps rollouts in flight while pytest's own protocol runs one item at a time.
 
     Items run in the order in which rollouts end, so a slow one delays nothing and `-x` acts on the
@@ -183,16 +184,6 @@ class RunLoop:
         if result.slow_calls and not self._is_sequential:
             item.run.slow_calls.note(result.slow_calls)
         return result
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note which items are red, whoever made them so."""
-        report = yield
-        if isinstance(item, EvalItem):
-            item.run.note_red(item.name, has_failed=report.failed, when=report.when)
-        return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
