@@ -31,7 +31,7 @@ _SWITCHES = {
         "Print each eval as it was resolved, in TOML, with the source of each value; with"
         " --collect-only nothing runs"
     ),
-    "--evals-partial": "Let a selection (-k, node ids) leave gates unjudged, and fail no run for it",
+    "--evals-partial": "Let a selection (-k, node ids) leave gates unjudged without a failure",
     "--evals-resume-anyway": "Continue a run although the version of its environment has changed",
     "--evals-resume-legacy": (
         "Continue runs by the rule of verifiers: only env_id, model and numbers are compared,"
